@@ -1,0 +1,1 @@
+"""Feature extractors, each with its preprocessing and the hash of its weights: one file each."""

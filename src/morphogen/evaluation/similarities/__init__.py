@@ -1,0 +1,1 @@
+"""Similarity of two images that belong together: one file a measure."""

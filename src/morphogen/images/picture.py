@@ -1,0 +1,87 @@
+"""One image with what it means: its pixels as they were measured, their size, and their origin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+Label = str | float
+
+PIXEL_TYPES = (np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32"))
+"""The pixel types that Morphogen keeps: 8 and 16 bit unsigned integers and 32 bit floats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a picture comes from: what splits and honest error bars need.
+
+    Attributes:
+        specimen: name of the physical specimen. Pictures of one specimen are never independent.
+        source: file, volume or program that it was read from.
+        slice: index of the slice in a volume, or None.
+        region: top, left, height and width within the source, in pixels, or None for the whole.
+    """
+
+    specimen: str
+    source: str = ""
+    slice: int | None = None
+    region: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One image.
+
+    Attributes:
+        pixels: ``(channels, height, width)``, 1 to 4 channels, uint8, uint16 or float32, as measured.
+        spacing_um: height and width of a pixel in micrometres; NaN where unknown, never guessed.
+        origin: where it comes from.
+        labels: what is known of it, such as a caption or a porosity.
+
+    Raises:
+        ValueError: the pixels are not three-dimensional or of another type.
+    """
+
+    pixels: NDArray[np.generic]
+    spacing_um: tuple[float, float]
+    origin: Origin
+    labels: Mapping[str, Label] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or not 1 <= self.pixels.shape[0] <= 4:
+            raise ValueError(f"pixels must be (1 to 4, height, width), got {self.pixels.shape}")
+        if self.pixels.dtype not in PIXEL_TYPES:
+            raise ValueError(f"pixels must be uint8, uint16 or float32, got {self.pixels.dtype}")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 for grey, 3 for RGB."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.pixels.shape[1]), int(self.pixels.shape[2])
+
+    @property
+    def grey(self) -> NDArray[np.float64]:
+        """Luminance ``(height, width)`` in the units of the pixels (ITU-R BT.601 for RGB)."""
+        if self.channels < 3:
+            return self.pixels[0].astype(np.float64)
+        luminance: NDArray[np.float64] = np.tensordot(
+            (0.299, 0.587, 0.114), self.pixels[:3].astype(np.float64), axes=1
+        )
+        return luminance
+
+    def crop(self, top: int, left: int, height: int, width: int) -> "Picture":
+        """The rectangle with that corner and size, which remembers the place it came from."""
+        if top < 0 or left < 0 or top + height > self.size[0] or left + width > self.size[1]:
+            raise ValueError(f"crop {top, left, height, width} leaves a picture of {self.size}")
+        above, before = self.origin.region[:2] if self.origin.region else (0, 0)
+        return replace(
+            self,
+            pixels=self.pixels[:, top : top + height, left : left + width],
+            origin=replace(self.origin, region=(above + top, before + left, height, width)),
+        )

@@ -1,0 +1,1 @@
+"""Generative methods: one file a paper. The file name is the registry."""

@@ -1,0 +1,1 @@
+"""Synthetic specimens whose every label and parameter is known exactly."""

@@ -1,0 +1,1 @@
+"""One static page that a person reads."""
