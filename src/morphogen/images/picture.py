@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,11 +70,9 @@ class Picture:
     def grey(self) -> NDArray[np.float64]:
         """Luminance ``(height, width)`` in the units of the pixels (ITU-R BT.601 for RGB)."""
         if self.channels < 3:
-            return self.pixels[0].astype(np.float64)
-        luminance: NDArray[np.float64] = np.tensordot(
-            (0.299, 0.587, 0.114), self.pixels[:3].astype(np.float64), axes=1
-        )
-        return luminance
+            return cast(NDArray[np.float64], self.pixels[0].astype(np.float64))
+        red, green, blue = self.pixels[:3].astype(np.float64)
+        return cast(NDArray[np.float64], 0.299 * red + 0.587 * green + 0.114 * blue)
 
     def crop(self, top: int, left: int, height: int, width: int) -> "Picture":
         """The rectangle with that corner and size, which remembers the place it came from."""

@@ -46,9 +46,7 @@ def specimen(name: str) -> Specimen:
         Problem: there is none of that name.
     """
     if name not in specimen_names():
-        raise Problem(
-            f"there is no kind of specimen '{name}'", do=f"choose one of {', '.join(specimen_names())}"
-        )
+        raise Problem(f"there is no kind of specimen '{name}'", do=f"choose one of {', '.join(specimen_names())}")
     found = importlib.import_module(f"morphogen.specimens.{name}").SPECIMEN
     assert isinstance(found, Specimen)
     return found

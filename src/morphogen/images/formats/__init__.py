@@ -1,1 +1,1 @@
-"""One file a format: ``EXTENSIONS``, ``read`` and, where it can be written, ``write``. ``ls`` is the catalogue."""
+"""Image formats, one file each: ``EXTENSIONS``, ``read`` and ``write``. The folder is the catalogue."""

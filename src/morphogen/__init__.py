@@ -1,0 +1,52 @@
+"""Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
+
+The six calls of the command line, as functions: ``phantoms``, ``describe``, ``train``, ``generate``,
+``evaluate``, ``study``. Each is imported when it is first used, so that importing the package is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from morphogen.evaluation.evaluate import evaluate
+    from morphogen.generation.generate import generate
+    from morphogen.images.folders import read_images, write_images
+    from morphogen.phantoms.phantom import image_set, mask_set, phantoms
+    from morphogen.report.describe import describe
+    from morphogen.studies.study import study
+    from morphogen.training.train import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "describe",
+    "evaluate",
+    "generate",
+    "image_set",
+    "mask_set",
+    "phantoms",
+    "read_images",
+    "study",
+    "train",
+    "write_images",
+]
+
+_CALLS = {
+    "describe": ("morphogen.report.describe", "describe"),
+    "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
+    "generate": ("morphogen.generation.generate", "generate"),
+    "image_set": ("morphogen.phantoms.phantom", "image_set"),
+    "mask_set": ("morphogen.phantoms.phantom", "mask_set"),
+    "phantoms": ("morphogen.phantoms.phantom", "phantoms"),
+    "read_images": ("morphogen.images.folders", "read_images"),
+    "study": ("morphogen.studies.study", "study"),
+    "train": ("morphogen.training.train", "train"),
+    "write_images": ("morphogen.images.folders", "write_images"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CALLS:
+        raise AttributeError(f"module 'morphogen' has no attribute '{name}'")
+    module, attribute = _CALLS[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,5 @@
+"""``python -m morphogen``, as torchrun needs it."""
+
+from morphogen.cli import main
+
+main()

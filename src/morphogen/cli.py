@@ -1,0 +1,479 @@
+"""The command line. Every command is a plain Python call of the same name (see the README).
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import morphogen
+from morphogen.problems import Problem
+
+if TYPE_CHECKING:
+    from morphogen.images.image_set import Pictures
+
+_SIZE = click.Tuple([click.IntRange(min=1), click.IntRange(min=1)])
+
+
+class _Commands(click.Group):
+    """Commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that reads images."""
+    for option in (
+        click.option("--shrink", type=click.IntRange(min=1), default=1, show_default=True,
+                     help="Make images smaller by this whole factor (mean over squares of pixels)."),
+        click.option("--specimen-pattern", metavar="REGEX",
+                     help="Finds the specimen's name in the file name, as '^(T[0-9]+)'. Without it every file"
+                          " is a specimen of its own."),
+        click.option("--pixel-size", "pixel_size_um", type=float, metavar="UM",
+                     help="Pixel size in micrometres, where the files don't say it."),
+        click.option("--axis", type=click.IntRange(0, 2), default=0, show_default=True,
+                     help="Axis along which a TIFF volume is cut into slices."),
+        click.option("--files", default="*", metavar="GLOB", help="Only files whose names match, as 'slice_*.tif'."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _read(path: Path, reading: dict[str, Any]) -> "Pictures":
+    from morphogen.images.folders import read_images
+
+    return read_images(path, **reading)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(morphogen.__version__, prog_name="morphogen")
+def cli() -> None:
+    """Synthetic images of rocks, composites and roots that a scientist can defend.
+
+    Measured images in; a VAE, a GAN or a diffusion model trained on them; images generated; and evidence
+    out: how far they are from the measured ones, in units of how far measured ones are from each other.
+    """
+
+
+@cli.command()
+@click.argument("kind", metavar="KIND")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Number of specimens.")
+@click.option("--size", type=_SIZE, default=(256, 256), show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
+@click.option("--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits a pixel.")
+@click.option(
+    "-p",
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="A parameter of the phantom, as 'porosity=0.3'; 'morphogen phantom KIND --list' shows them.",
+)
+@click.option(
+    "--same",
+    is_flag=True,
+    help="Keep the parameters that are not given at their defaults, instead of"
+    " letting specimens differ as real ones do.",
+)
+@click.option("--list", "listing", is_flag=True, is_eager=True, expose_value=False,
+              callback=lambda ctx, _, wanted: _list_parameters(ctx) if wanted else None,
+              help="Show the parameters of KIND and leave.")  # fmt: skip
+def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, bits: str, given: tuple[str, ...],
+            same: bool) -> None:  # fmt: skip
+    """Make images whose answer is known: KIND is rock, fiber or root.
+
+    Writes images/, the exact masks/ and captions with all parameters into a new folder.
+    """
+    from morphogen.images.folders import write_images
+    from morphogen.phantoms.phantom import image_set, mask_set, phantoms
+    from morphogen.whole_files import new_folder
+
+    parameters = {name: _number(name, value) for name, value in _pairs(given)}
+    made = phantoms(
+        kind, count=count, size=size, seed=seed, vary=not same, dtype="uint8" if bits == "8" else "uint16",
+        parameters=parameters,
+    )  # fmt: skip
+    write_images(image_set(made), new_folder(out, "the phantoms"), masks=mask_set(made))
+    click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
+
+
+def _list_parameters(ctx: click.Context) -> None:
+    from morphogen.phantoms.phantom import parameters_of
+
+    kind = ctx.params.get("kind") or next((a for a in sys.argv[2:] if not a.startswith("-")), "")
+    for p in _guarded(lambda: parameters_of(kind)):
+        default = "chosen to suit" if p.default is None else f"{p.default:g}"
+        click.echo(f"{p.name:<22} {p.low:g} to {p.high:g}, by default {default}: {p.description}")
+    ctx.exit()
+
+
+@cli.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--crop", type=_SIZE, default=(64, 64), show_default=True, help="Height and width of a field.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file.")
+@_reading
+def describe(images: Path, specimen: str, crop: tuple[int, int], sheet: Path | None, **reading: Any) -> None:
+    """Say what is in IMAGES (a folder, a TIFF volume or an image).
+
+    Counts, sizes, types, pixel size, specimens, grey levels, first descriptors with their spread, and how
+    many independent fields of view there really are.
+    """
+    from morphogen.report.describe import describe as describe_images
+    from morphogen.report.describe import print_card
+    from morphogen.report.figures import write_contact_sheet
+
+    pictures = _read(images, reading)
+    print_card(describe_images(pictures, specimen=specimen, crop=crop))
+    if sheet is not None:
+        write_contact_sheet(pictures, sheet)
+        click.echo(f"Contact sheet: {sheet}")
+
+
+@cli.command()
+@click.argument("method", metavar="METHOD")
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder; by default runs/METHOD, numbered.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds. [default: 600]")
+@click.option("--images-seen", type=click.IntRange(min=1), help="Budget in training images seen, instead of seconds.")
+@click.option(
+    "--crop",
+    type=_SIZE,
+    default=(64, 64),
+    show_default=True,
+    help="Height and width of the crops to train on, and so of the images to generate.",
+)
+@click.option("--specimen", metavar="KIND", help="rock, fiber or root: allows the flips and turns of that kind.")
+@click.option(
+    "--symmetry",
+    "symmetries",
+    multiple=True,
+    type=click.Choice(["flip_horizontal", "flip_vertical", "quarter_turn"]),
+    help="What may be done to an image so that it still is one of this kind. May be repeated.",
+)
+@click.option(
+    "-p",
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the method, as 'batch_size=16' or 'channels=[32,64]'; 'morphogen methods METHOD' shows them.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same run.")
+@click.option(
+    "--clip-percent",
+    type=click.FloatRange(0, 50, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of extreme pixels at each end that the intensity map may cut.",
+)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@_reading  # fmt: skip
+def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
+          crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
+          seed: int, clip_percent: float, precision: str | None, compiled: bool, go_on: bool, cpu: bool,
+          **reading: Any) -> None:  # fmt: skip
+    """Train METHOD (vae, dcgan or ddpm) on random crops of IMAGES.
+
+    Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
+    torchrun --standalone --nproc_per_node 2 -m morphogen train ...
+    """
+    if seconds is not None and images_seen is not None:
+        raise Problem("two budgets were given", do="give --seconds or --images-seen")
+    if go_on and out is None:
+        raise Problem("it is not said which run to go on with", do="name its folder with --out")
+    import yaml
+
+    from morphogen.methods.method import method_settings
+    from morphogen.specimens.specimen import specimen as kind_of_specimen
+
+    allowed: frozenset[str] = frozenset(symmetries)
+    if specimen is not None:
+        allowed |= kind_of_specimen(specimen).symmetries
+    settings = {name: yaml.safe_load(value) for name, value in _pairs(given)}
+    method_settings(method, settings)
+    from morphogen.training.train import train as train_method
+
+    folder = out or _free_folder(Path("runs") / method)
+    pictures = _read(images, reading)
+    try:
+        run = train_method(
+            method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
+            symmetries=allowed, seed=seed, clip_percent=clip_percent, precision=precision, compiled=compiled,
+            go_on=go_on, cpu=cpu,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if (folder / "state.safetensors").exists():
+            click.echo(f"Stopped and saved; go on with --continue --out {folder}", err=True)
+        raise
+    if _is_main_process():
+        counters = run.counters
+        click.echo(
+            f"Trained {method} on {int(counters['images_seen']):,} images in {counters['seconds']:.0f} s: {run.folder}"
+        )
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=16, show_default=True, help="Number of images.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
+@click.option("--steps", type=click.IntRange(min=1), help="Solver steps, for methods that have a solver.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Images at a time: memory, not content.",
+)
+@click.option(
+    "--format",
+    "extension",
+    type=click.Choice([".png", ".tif"]),
+    help="[default: .png for 8 bit, .tif for the rest]",
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
+def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, batch_size: int,
+             extension: str | None, cpu: bool, sheet: Path | None) -> None:  # fmt: skip
+    """Draw images from the RUN folder that 'train' made.
+
+    They have the bit depth, intensity scale and pixel size of the images that it was trained on.
+    """
+    from morphogen.generation.generate import generate as draw
+
+    images = draw(run, count=count, seed=seed, steps=steps, batch_size=batch_size, folder=out,
+                  extension=extension, cpu=cpu)  # fmt: skip
+    click.echo(f"{count} images of {images[0].size[0]} x {images[0].size[1]} in {out}")
+    if sheet is not None:
+        from morphogen.report.figures import write_contact_sheet
+
+        write_contact_sheet(images, sheet)
+        click.echo(f"Contact sheet: {sheet}")
+
+
+@cli.command()
+@click.option("--measured", type=click.Path(path_type=Path), required=True, help="Measured images.")
+@click.option(
+    "--generated",
+    type=click.Path(path_type=Path),
+    required=True,
+    multiple=True,
+    help="Generated images, of one size. May be repeated.",
+)
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--another", type=click.Path(path_type=Path), help="Measured images of another specimen, as a control.")
+@click.option(
+    "--paired",
+    is_flag=True,
+    help="The images belong together by file name: SSIM, MS-SSIM and LPIPS of each pair.",
+)
+@click.option(
+    "--features",
+    multiple=True,
+    default=("vgg16", "descriptors"),
+    show_default=True,
+    type=click.Choice(["descriptors", "vgg16", "alexnet", "inception"]),
+    help="What distances are computed over. May be repeated.",
+)
+@click.option(
+    "--inception",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TorchScript file of the Inception network, for --features inception (then the row is FID).",
+)
+@click.option(
+    "--fields",
+    "fields_at_most",
+    type=click.IntRange(min=2),
+    default=256,
+    show_default=True,
+    help="Fields of each set at most.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of fields and bootstrap.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@_reading  # fmt: skip
+def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another: Path | None, paired: bool,
+             features: tuple[str, ...], inception: Path | None, fields_at_most: int, seed: int,
+             json_file: Path | None, **reading: Any) -> None:  # fmt: skip
+    """Compare generated images with measured ones.
+
+    Distances come with 95 % intervals, with the distance between measured images at the same number of
+    images (the floor), and with control rows: identity, white noise, another specimen.
+    The reading options apply to the measured images.
+    """
+    from rich.console import Console
+
+    from morphogen.evaluation.evaluate import evaluate as compare_sets
+    from morphogen.evaluation.evaluate import evaluate_pairs
+    from morphogen.images.folders import read_images
+    from morphogen.progress import console
+    from morphogen.report.terminal import print_comparison, print_pairs
+    from morphogen.whole_files import write_text_whole
+
+    reference = _read(measured, reading)
+    if paired:
+        if len(generated) != 1:
+            raise Problem("pairs are made of two folders", do="give one --generated with --paired")
+        pairs = evaluate_pairs(measured=reference, generated=read_images(generated[0]))
+        if json_file is not None:
+            write_text_whole(json_file, "[" + ",\n ".join(pair.model_dump_json() for pair in pairs) + "]\n")
+        print_pairs(pairs, Console())
+        return
+    sets = {str(path): read_images(path) for path in generated}
+    others = {f"another: {another.name}": read_images(another)} if another is not None else {}
+    where = console()
+    with where.status("Comparing") if where.is_terminal else _Silence() as status:
+        found = compare_sets(
+            measured=reference, generated=sets, specimen=specimen, another=others, features=features,
+            inception=inception, fields_at_most=fields_at_most, seed=seed,
+            progress=lambda words: status.update(words),
+        )  # fmt: skip
+    if json_file is not None:
+        write_text_whole(json_file, found.model_dump_json(indent=1))
+    print_comparison(found, Console())
+
+
+@cli.command()
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option("--images", type=click.Path(path_type=Path), help="Folder to which the recipe's paths are relative.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder; by default studies/NAME, numbered.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this specimen of the recipe. May be repeated.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Another budget for each method.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the study in --out that was stopped.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+def study(recipe: Path | None, images: Path | None, out: Path | None, only: tuple[str, ...],
+          seconds: float | None, go_on: bool, cpu: bool) -> None:  # fmt: skip
+    """Compare methods as RECIPE says, at equal budget, and write one HTML page.
+
+    Without a RECIPE: three small phantom sets that the program makes itself.
+    """
+    from morphogen.studies.study import study as run_study
+
+    page = run_study(recipe, images=images, folder=out, only=only, seconds=seconds, go_on=go_on, cpu=cpu)
+    if _is_main_process():
+        click.echo(page)
+
+
+@cli.command()
+@click.argument("method", required=False)
+def methods(method: str | None) -> None:
+    """List the methods, or the settings of METHOD."""
+    from morphogen.methods.method import method_class, method_names, method_settings
+
+    if method is None:
+        for name in method_names():
+            click.echo(f"{name:<8} {method_class(name).title}")
+        return
+    for name, field in type(method_settings(method)).model_fields.items():
+        click.echo(f"{name:<20} by default {field.default!r}: {field.description or ''}")
+
+
+class _Silence:
+    """A status that says nothing, for logs."""
+
+    def __enter__(self) -> "_Silence":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, words: str) -> None:
+        """Say nothing."""
+
+
+def main() -> None:
+    """Run the command line: a problem is one line and exit code 2, Ctrl-C is 130, a fault leaves a log."""
+    # Spinning OpenMP threads make two processes on few cores many times slower than one.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    code = 0
+    try:
+        _guarded(lambda: cli.main(standalone_mode=False))
+    except click.exceptions.Exit as wish:
+        code = wish.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped.", err=True)
+        code = 130
+    except SystemExit as wish:
+        code = int(wish.code or 0)
+    except Exception as error:
+        log = Path(f"morphogen-{datetime.now():%Y%m%d-%H%M%S}.log").absolute()
+        try:
+            log.write_text(" ".join(sys.argv) + "\n" + traceback.format_exc(), encoding="utf-8")
+            where = f"the traceback is in {log}"
+        except OSError:
+            traceback.print_exc()
+            where = "see the traceback above"
+        click.echo(f"morphogen: a fault of the program, {type(error).__name__}: {error}; {where}", err=True)
+        code = 1
+    _leave(code)
+
+
+def _guarded(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Problem as problem:
+        click.echo(f"morphogen: {problem}", err=True)
+        raise SystemExit(2) from None
+
+
+def _leave(code: int) -> None:
+    """Exit. Processes that trained together leave their group first, or they may abort on their way out."""
+    if "torch.distributed" in sys.modules:
+        import torch.distributed as distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            if code == 0:
+                distributed.barrier()
+                distributed.destroy_process_group()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _pairs(given: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs = []
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name or not value:
+            raise Problem(f"'{item}' is not of the form NAME=VALUE", do="write it like 'batch_size=16'")
+        pairs.append((name.strip().replace("-", "_"), value.strip()))
+    return pairs
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise Problem(f"{name} is '{value}'", do="give a number") from None
+
+
+def _free_folder(wanted: Path) -> Path:
+    number, target = 1, wanted
+    while target.exists():
+        number += 1
+        target = wanted.with_name(f"{wanted.name}-{number}")
+    return target
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Evaluate one or more generated sets against a measured set, from nothing but the two sets of images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from morphogen.evaluation.compare import compare
+from morphogen.evaluation.descriptors.vector import DescriptorVector
+from morphogen.evaluation.feature_table import FeatureExtractor
+from morphogen.evaluation.features.extractor import extractor, extractor_names
+from morphogen.evaluation.fields import fields, halves
+from morphogen.evaluation.paired import PairedScore, paired_scores
+from morphogen.evaluation.records import Comparison
+from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.similarities.similarity import similarity, similarity_names
+from morphogen.images.image_set import ImageSet, common_size
+from morphogen.images.intensity import IntensityMap
+from morphogen.problems import Problem
+from morphogen.specimens.specimen import specimen as kind_of_specimen
+
+DEFAULT_FEATURES = ("vgg16", "descriptors")
+DIVERSITY = ("lpips", "ssim")
+
+
+def evaluate(
+    *,
+    measured: ImageSet,
+    generated: ImageSet | Mapping[str, ImageSet],
+    specimen: str = "rock",
+    floor: ImageSet | None = None,
+    another: Mapping[str, ImageSet] = MappingProxyType({}),
+    features: Sequence[str] = DEFAULT_FEATURES,
+    inception: Path | str | None = None,
+    fields_at_most: int = 256,
+    intensity: IntensityMap | None = None,
+    seed: int = 0,
+    resamples: int = 200,
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """How far generated images are from measured ones, and how far measured ones are from each other.
+
+    Fields of the size of the generated images are cut from the measured ones without overlap. Where no
+    ``floor`` is given, the measured set is split in two, by specimen or region: one half is the
+    reference, the other shows what a perfect generator would score.
+
+    Args:
+        measured: measured images, at least as large as the generated ones.
+        generated: one generated set, or several by name; all their images of one size.
+        specimen: kind of specimen: "rock", "fiber", "root".
+        floor: other measured images of the same kind.
+        another: measured images of other specimens, by name, as a control.
+        features: what distances are computed over: "descriptors", "vgg16", "alexnet", "inception".
+        inception: TorchScript file of the Inception network, for "inception".
+        fields_at_most: at most so many fields of each set.
+        intensity: grey range of the networks' input; by default that of the measured images.
+        seed: of fields, noise and bootstrap.
+        resamples: replicates of the bootstrap.
+        progress: told in a few words what is being done.
+
+    Raises:
+        Problem: sets that cannot be compared.
+    """
+    named = dict(generated) if isinstance(generated, Mapping) else {"generated": generated}
+    if not named:
+        raise Problem("there is no generated set", do="give at least one")
+    size = common_size(next(iter(named.values())), "the generated set")
+    reference, other = halves(measured, size, seed) if floor is None else (measured, floor)
+    intensity = intensity or IntensityMap.of([*reference, *other])
+    kind = kind_of_specimen(specimen)
+    reference, other = (
+        fields(reference, size, fields_at_most, seed),
+        fields(other, size, fields_at_most, seed),
+    )
+    threshold = Threshold.otsu(reference, kind.phase_is)
+    return compare(
+        measured=reference,
+        floor=other,
+        generated={name: fields(images, size, fields_at_most, seed) for name, images in named.items()},
+        another={name: fields(images, size, fields_at_most, seed) for name, images in another.items()},
+        specimen=kind,
+        extractors=extractors(features, threshold, inception),
+        intensity=intensity,
+        threshold=threshold,
+        diversity=[similarity(name, size=size) for name in DIVERSITY] if "vgg16" in features else (),
+        seed=seed,
+        resamples=resamples,
+        progress=progress,
+    )
+
+
+def extractors(
+    names: Sequence[str], threshold: Threshold, inception: Path | str | None = None
+) -> list[FeatureExtractor]:
+    """The feature extractors of these names.
+
+    Raises:
+        Problem: an unknown name, or weights that are missing.
+    """
+    made: list[FeatureExtractor] = []
+    for name in names:
+        if name == "descriptors":
+            made.append(DescriptorVector(threshold))
+        elif name == "inception":
+            if inception is None:
+                raise Problem("the Inception features need weights", do="give the path of its TorchScript file")
+            made.append(extractor(name, weights=Path(inception)))
+        else:
+            made.append(extractor(name))
+    return made
+
+
+def feature_names() -> list[str]:
+    """What distances can be computed over."""
+    return ["descriptors", *extractor_names()]
+
+
+def evaluate_pairs(*, measured: ImageSet, generated: ImageSet, measures: Sequence[str] = ()) -> list[PairedScore]:
+    """SSIM, MS-SSIM and LPIPS of images that belong together, by file name.
+
+    Raises:
+        Problem: the sets are not paired.
+    """
+    size = common_size(measured, "the measured set")
+    return paired_scores(
+        measured=measured,
+        generated=generated,
+        measures=[similarity(name, size=size) for name in (measures or similarity_names())],
+        intensity=IntensityMap.of(measured),
+    )

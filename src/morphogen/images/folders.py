@@ -1,0 +1,276 @@
+"""Image sets on disk: reading a file, a volume or a folder, and writing a set with its manifest."""
+
+import importlib
+import json
+import math
+import pkgutil
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from morphogen.images.formats.plane import Plane, UnreadableImageError
+from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.picture import Label, Origin, Picture
+from morphogen.problems import Problem
+from morphogen.progress import track
+from morphogen.whole_files import require_space, write_text_whole, write_whole
+
+MANIFEST = "manifest.json"
+
+
+class ManifestEntry(BaseModel):
+    """What the manifest knows of one file that the file itself cannot say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    specimen: str
+    source: str = ""
+    slice: int | None = None
+    region: tuple[int, int, int, int] | None = None
+    spacing_um: tuple[float | None, float | None]
+    labels: dict[str, str | float] = {}
+
+
+class Manifest(BaseModel):
+    """``manifest.json``: the set's fingerprint and one entry an image, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    fingerprint: str
+    pictures: tuple[ManifestEntry, ...]
+
+
+def read_images(
+    path: Path | str,
+    *,
+    axis: int = 0,
+    pixel_size_um: float | None = None,
+    specimen_pattern: str | None = None,
+    shrink: int = 1,
+    files: str = "*",
+) -> Pictures:
+    """Read a file, a TIFF volume or a folder of images, whole and checked.
+
+    Args:
+        path: image file, TIFF volume, or folder of them. A folder with a sub-folder ``images`` stands
+            for that sub-folder. Files whose ending is no image format's are passed over.
+        axis: axis along which a volume is cut into slices: 0, 1 or 2.
+        pixel_size_um: pixel size in micrometres where the files don't say it; overrides what they say.
+        specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
+            it has any) names the specimen. Without it a manifest says it, or every file is one of its own.
+        shrink: whole factor by which images are made smaller, by the mean over squares of pixels.
+        files: glob pattern that file names must match.
+
+    Raises:
+        Problem: missing or empty folder, unreadable file, NaN pixels, mixed kinds.
+    """
+    path = Path(path)
+    if axis not in (0, 1, 2):
+        raise Problem(f"axis {axis} is no axis of a volume", do="choose 0, 1 or 2")
+    if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise Problem(f"a pixel size of {pixel_size_um} um is not possible", do="give a positive number")
+    if shrink < 1:
+        raise Problem(f"shrink {shrink} is not possible", do="give a whole number from 1 up")
+    expression = _expression(specimen_pattern)
+    found = image_files(path, files)
+    folder = found[0].parent
+    entries = _manifest_entries(folder)
+    pictures: list[Picture] = []
+    for file in track(found, f"Reading {path.name}"):
+        entry = entries.get(file.name)
+        for plane in _read_planes(file, axis):
+            pictures.append(_picture(file, plane, entry, expression, pixel_size_um, shrink))
+    return Pictures(pictures, name=str(path))
+
+
+def image_files(path: Path, files: str = "*") -> list[Path]:
+    """The image files at a path, in natural order of their names.
+
+    Raises:
+        Problem: nothing there, or nothing that is an image.
+    """
+    if not path.exists():
+        raise Problem(f"there is no file or folder {path}", do="check the path")
+    if path.is_file():
+        if path.suffix.lower() not in readable_extensions():
+            raise Problem(
+                f"{path} is in no format that is understood",
+                do=f"give {', '.join(sorted(readable_extensions()))}",
+            )
+        return [path]
+    folder = path / "images" if (path / "images").is_dir() else path
+    found = sorted(
+        (f for f in folder.glob(files) if f.is_file() and f.suffix.lower() in readable_extensions()),
+        key=lambda f: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", f.name)],
+    )
+    if not found:
+        raise Problem(
+            f"there are no images in {folder}" + (f" that match '{files}'" if files != "*" else ""),
+            do=f"put {', '.join(sorted(readable_extensions()))} files there",
+        )
+    return found
+
+
+def write_images(
+    images: ImageSet, folder: Path, *, extension: str | None = None, masks: ImageSet | None = None
+) -> Path:
+    """Write a set: ``images/``, ``masks/`` where given, and ``manifest.json`` beside the images.
+
+    Args:
+        images: what to write. Pixel type, intensity scale and pixel size are kept.
+        folder: made where needed; must not hold images of this set already.
+        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        masks: labels in register with the images, written as 8 bit PNG under the same names.
+
+    Returns:
+        The folder.
+
+    Raises:
+        Problem: no room, no right to write, or a format that cannot hold the pixels.
+    """
+    pixel_type = images[0].pixels.dtype.name
+    extension = extension or (".png" if pixel_type == "uint8" else ".tif")
+    writer = _format_of(extension)
+    if pixel_type not in getattr(writer, "PIXEL_TYPES", ()):
+        raise Problem(f"{extension} files cannot hold {pixel_type} pixels", do="choose .tif")
+    require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
+    digits = max(4, len(str(len(images) - 1)))
+    names = [f"{i:0{digits}d}" for i in range(len(images))]
+    _write_set(images, folder / "images", [f"{name}{extension}" for name in names], writer)
+    if masks is not None:
+        _write_set(masks, folder / "masks", [f"{name}.png" for name in names], _format_of(".png"))
+    return folder
+
+
+def readable_extensions() -> set[str]:
+    """File endings, with the dot, of all formats."""
+    return {extension for module in _formats() for extension in module.EXTENSIONS}
+
+
+def _write_set(images: ImageSet, folder: Path, files: Sequence[str], writer: ModuleType) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for picture, name in track(list(zip(images, files, strict=True)), f"Writing {folder.name}"):
+        write_whole(folder / name, partial(_write_picture, writer, picture))
+        entries.append(
+            ManifestEntry(
+                file=name,
+                specimen=picture.origin.specimen,
+                source=picture.origin.source,
+                slice=picture.origin.slice,
+                region=picture.origin.region,
+                spacing_um=(_or_none(picture.spacing_um[0]), _or_none(picture.spacing_um[1])),
+                labels=dict(picture.labels),
+            )
+        )
+    manifest = Manifest(fingerprint=images.fingerprint, pictures=tuple(entries))
+    write_text_whole(folder / MANIFEST, manifest.model_dump_json(indent=1))
+
+
+def _write_picture(writer: ModuleType, picture: Picture, path: Path) -> None:
+    writer.write(path, picture.pixels, picture.spacing_um)
+
+
+def _manifest_entries(folder: Path) -> dict[str, ManifestEntry]:
+    file = folder / MANIFEST
+    if not file.exists():
+        return {}
+    try:
+        manifest = Manifest.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError):
+        raise Problem(f"{file} is not a manifest that this version reads", do="remove it or restore it") from None
+    return {entry.file: entry for entry in manifest.pictures}
+
+
+def _read_planes(file: Path, axis: int) -> list[Plane]:
+    try:
+        planes: list[Plane] = _format_of(file.suffix).read(file, axis)
+    except UnreadableImageError as error:
+        raise Problem(f"{file} {error}", do="replace or remove it") from None
+    for plane in planes:
+        if plane.pixels.dtype.kind == "f":
+            missing = int(np.count_nonzero(~np.isfinite(plane.pixels)))
+            if missing:
+                where = f"{file}" + (f", slice {plane.slice}" if plane.slice is not None else "")
+                raise Problem(
+                    f"{where} has {missing:,} pixels that are NaN or infinite",
+                    do="fill or crop them before use",
+                )
+    return planes
+
+
+def _picture(
+    file: Path,
+    plane: Plane,
+    entry: ManifestEntry | None,
+    expression: re.Pattern[str] | None,
+    pixel_size_um: float | None,
+    shrink: int,
+) -> Picture:
+    spacing = plane.spacing_um
+    labels: dict[str, Label] = {}
+    region, source, specimen = None, file.name, file.stem
+    if entry is not None:
+        listed = tuple(math.nan if s is None else s for s in entry.spacing_um)
+        spacing = (listed[0], listed[1])
+        labels, specimen, region = dict(entry.labels), entry.specimen, entry.region
+    if expression is not None:
+        match = expression.search(file.name)
+        if match is None:
+            raise Problem(
+                f"the specimen pattern '{expression.pattern}' finds nothing in {file.name}",
+                do="change the pattern",
+            )
+        specimen = "-".join(group for group in match.groups() if group) or match.group(0)
+    if pixel_size_um is not None:
+        spacing = (pixel_size_um, pixel_size_um)
+    pixels = plane.pixels
+    if shrink > 1:
+        pixels = _shrunk(pixels, shrink, file)
+        spacing = (spacing[0] * shrink, spacing[1] * shrink)
+    return Picture(pixels, spacing, Origin(specimen, source, plane.slice, region), labels)
+
+
+def _shrunk(pixels: NDArray[np.generic], factor: int, file: Path) -> NDArray[np.generic]:
+    """Mean over squares of ``factor`` pixels, which is its own antialiasing; the rest is cut off."""
+    channels, height, width = pixels.shape
+    if min(height, width) < factor:
+        raise Problem(f"{file} is only {height} x {width}", do=f"shrink by less than {factor}")
+    height, width = height // factor, width // factor
+    squares = pixels[:, : height * factor, : width * factor].reshape(channels, height, factor, width, factor)
+    mean = squares.mean(axis=(2, 4), dtype=np.float64)
+    rounded: NDArray[np.generic] = np.rint(mean) if pixels.dtype.kind == "u" else mean
+    return rounded.astype(pixels.dtype)
+
+
+def _formats() -> list[ModuleType]:
+    import morphogen.images.formats as package
+
+    names = (m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "plane")
+    return [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+
+
+def _format_of(extension: str) -> ModuleType:
+    for module in _formats():
+        if extension.lower() in module.EXTENSIONS:
+            return module
+    raise Problem(f"'{extension}' is no image format that is understood", do="choose .png or .tif")
+
+
+def _expression(pattern: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(pattern) if pattern is not None else None
+    except re.error as error:
+        raise Problem(f"the specimen pattern '{pattern}' is not a regular expression ({error})", do="mend it") from None
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

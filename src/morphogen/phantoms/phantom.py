@@ -1,0 +1,273 @@
+"""Phantoms: images whose answer is known, because their geometry was chosen before they were photographed.
+
+Each kind is one file beside this one. It holds ``KIND``, the name; ``SPACING_UM``, a pixel size that suits
+its default parameters; ``VARIATION``, the modest ranges from which ``phantoms`` draws what was not given;
+``Settings``, its typed parameters; and ``scene``, which draws exact geometry into a ``Scene``. Lengths are
+physical (micrometres or millimetres), so a finer spacing shows more of the same thing.
+
+The random streams of one phantom have the keys (seed, specimen, purpose). Parameters, geometry and camera
+draw from streams of their own: another camera photographs the same geometry.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Protocol, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from morphogen.images.image_set import Pictures
+from morphogen.images.picture import Origin, Picture
+from morphogen.mathematics.randomness import numpy_generator
+from morphogen.phantoms.camera import Camera, PixelType
+from morphogen.problems import Problem, as_problem
+
+_NOT_KINDS = {"phantom", "camera"}
+_VARIATION, _GEOMETRY, _CAMERA = range(3)  # purposes of the random streams
+
+
+class KindSettings(BaseModel):
+    """What the parameters of every kind have in common: frozen, and no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What stands in front of the camera.
+
+    Attributes:
+        reflectance: ``(height, width)`` float64 in [0, 1]; a pixel on an edge has the mean of both sides.
+        labels: ``(height, width)`` uint8, 1 where the centre of the pixel lies in the phase of interest.
+        parameters: what was asked for (``..._asked``) and what was realised.
+        caption: one line in words.
+    """
+
+    reflectance: NDArray[np.float64]
+    labels: NDArray[np.uint8]
+    parameters: Mapping[str, float]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phantom:
+    """An image with its exact answer.
+
+    Attributes:
+        picture: what the camera saw, one channel; its labels hold the caption and the parameters.
+        labels: ``(height, width)`` uint8, 1 where the centre of the pixel lies inside the exact geometry
+            of the phase of interest (pore, fiber, root), 0 elsewhere.
+        parameters: what was asked for (``..._asked``, where the drawing may differ from it) and what was
+            realised.
+        caption: one line in words, such as "microCT slice of a rock phantom, porosity 0.24, ...".
+    """
+
+    picture: Picture
+    labels: NDArray[np.uint8]
+    parameters: Mapping[str, float]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a kind, for listings.
+
+    Attributes:
+        name: as passed to ``phantom``.
+        default: its value where none is given; None where the kind chooses it.
+        low: smallest allowed value.
+        high: largest allowed value.
+        description: what it means, with its unit.
+    """
+
+    name: str
+    default: float | None
+    low: float
+    high: float
+    description: str
+
+
+def phantom_kinds() -> list[str]:
+    """The kinds that are known, in alphabetical order."""
+    return sorted(_modules())
+
+
+def parameters_of(kind: str) -> tuple[Parameter, ...]:
+    """The parameters of a kind.
+
+    Raises:
+        Problem: the kind is unknown.
+    """
+    listed = []
+    for name, field in _module(kind).Settings.model_fields.items():
+        limits = {
+            side: float(getattr(bound, side))
+            for bound in field.metadata
+            for side in ("ge", "le")
+            if hasattr(bound, side)
+        }
+        default = None if field.default is None else float(field.default)
+        listed.append(Parameter(name, default, limits.get("ge", 0.0), limits.get("le", 1.0), field.description or ""))
+    return tuple(listed)
+
+
+def phantom(
+    kind: str,
+    *,
+    size: tuple[int, int] = (256, 256),
+    seed: int,
+    specimen: int = 0,
+    spacing_um: float | None = None,
+    dtype: PixelType = "uint8",
+    camera: Camera | None = None,
+    parameters: Mapping[str, float | None] | Mapping[str, float] | None = None,
+    **more: float | None,
+) -> Phantom:
+    """One phantom.
+
+    Args:
+        kind: "rock", "fiber" or "root".
+        size: height and width in pixels.
+        seed: non-negative; the same seed, specimen and parameters give the same bytes.
+        specimen: running number of the specimen under this seed, from 0.
+        spacing_um: height and width of a pixel; the kind's own where None.
+        dtype: "uint8" or "uint16".
+        camera: what photographs it; a clean scan where None.
+        parameters: parameters of the kind, see ``parameters_of``; a mapping suits names that a person wrote.
+        more: the same, as keywords: ``porosity=0.3``.
+
+    Raises:
+        Problem: an unknown kind or parameter, a value out of range, or a window too small for the features.
+    """
+    module = _module(kind)
+    settings = _settings(module, {**(parameters or {}), **more})
+    spacing = module.SPACING_UM if spacing_um is None else float(spacing_um)
+    _check(kind, size, seed, specimen, spacing, dtype)
+    scene: Scene = module.scene(settings, size, spacing, numpy_generator(seed, specimen, _GEOMETRY))
+    pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, specimen, _CAMERA))
+    return Phantom(
+        picture=Picture(
+            pixels=pixels[None],
+            spacing_um=(spacing, spacing),
+            origin=Origin(specimen=f"{kind}-{specimen:02d}", source=f"phantom {kind} seed {seed}"),
+            labels=MappingProxyType({"caption": scene.caption, **scene.parameters}),
+        ),
+        labels=scene.labels,
+        parameters=MappingProxyType(dict(scene.parameters)),
+        caption=scene.caption,
+    )
+
+
+def phantoms(
+    kind: str,
+    *,
+    count: int,
+    size: tuple[int, int] = (256, 256),
+    seed: int,
+    vary: bool = True,
+    spacing_um: float | None = None,
+    dtype: PixelType = "uint8",
+    camera: Camera | None = None,
+    parameters: Mapping[str, float | None] | Mapping[str, float] | None = None,
+    **more: float | None,
+) -> list[Phantom]:
+    """Phantoms of several specimens; specimen k depends on (seed, k) alone, not on the count.
+
+    Args:
+        kind: "rock", "fiber" or "root".
+        count: how many specimens, at least 1.
+        size: height and width in pixels.
+        seed: non-negative.
+        vary: draw the parameters that are not given uniformly from the kind's ``VARIATION``, so that
+            specimens differ as real ones do; otherwise they keep their defaults.
+        spacing_um: height and width of a pixel; the kind's own where None.
+        dtype: "uint8" or "uint16".
+        camera: one camera for all.
+        parameters: parameters of the kind that are the same for all specimens, as a mapping.
+        more: the same, as keywords.
+
+    Raises:
+        Problem: as ``phantom``, or a count below 1.
+    """
+    if count < 1:
+        raise Problem(f"cannot draw {count} phantoms", do="ask for at least 1")
+    variation: Mapping[str, tuple[float, float]] = _module(kind).VARIATION if vary else {}
+    drawn = []
+    for specimen in range(count):
+        numbers = numpy_generator(max(seed, 0), specimen, _VARIATION)  # phantom() refuses a negative seed
+        # Every range is drawn from, so that giving one parameter does not change the others.
+        varied = {name: float(numbers.uniform(*limits)) for name, limits in variation.items()}
+        drawn.append(
+            phantom(
+                kind,
+                size=size,
+                seed=seed,
+                specimen=specimen,
+                spacing_um=spacing_um,
+                dtype=dtype,
+                camera=camera,
+                parameters={**varied, **(parameters or {}), **more},
+            )
+        )
+    return drawn
+
+
+def image_set(phantoms: Iterable[Phantom]) -> Pictures:
+    """The pictures of the phantoms as an image set."""
+    return Pictures((phantom.picture for phantom in phantoms), name="phantoms")
+
+
+def mask_set(phantoms: Iterable[Phantom]) -> Pictures:
+    """The exact labels as an image set: uint8, 255 in the phase of interest, 0 elsewhere."""
+    return Pictures(
+        (replace(phantom.picture, pixels=phantom.labels[None] * np.uint8(255)) for phantom in phantoms),
+        name="phantom masks",
+    )
+
+
+class _Kind(Protocol):
+    """What the file of a kind holds."""
+
+    KIND: str
+    SPACING_UM: float
+    VARIATION: Mapping[str, tuple[float, float]]
+    Settings: type[KindSettings]
+
+    scene: Callable[[KindSettings, tuple[int, int], float, np.random.Generator], Scene]
+
+
+def _modules() -> dict[str, _Kind]:
+    import morphogen.phantoms as package
+
+    files = [m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_KINDS]
+    loaded = [cast(_Kind, importlib.import_module(f"morphogen.phantoms.{file}")) for file in files]
+    return {module.KIND: module for module in loaded}
+
+
+def _module(kind: str) -> _Kind:
+    modules = _modules()
+    if kind not in modules:
+        raise Problem(f"there is no phantom of kind '{kind}'", do=f"choose one of {', '.join(sorted(modules))}")
+    return modules[kind]
+
+
+def _settings(module: _Kind, parameters: Mapping[str, float | None]) -> KindSettings:
+    try:
+        return module.Settings(**parameters)
+    except ValidationError as error:
+        raise as_problem(error, f"{module.KIND} phantom", module.Settings) from None
+
+
+def _check(kind: str, size: tuple[int, int], seed: int, specimen: int, spacing_um: float, dtype: str) -> None:
+    if min(size) < 16:
+        raise Problem(f"a {kind} phantom of {size[0]} x {size[1]} pixels shows nothing", do="ask for 16 or more")
+    if seed < 0 or specimen < 0:
+        raise Problem(f"seed {seed} of specimen {specimen} is negative", do="choose whole numbers from 0 up")
+    if not 0 < spacing_um < np.inf:
+        raise Problem(f"a pixel of {spacing_um:g} um does not exist", do="choose a spacing above 0 um")
+    if dtype not in get_args(PixelType):
+        raise Problem(f"a phantom cannot have pixels of type {dtype}", do=f"choose {' or '.join(get_args(PixelType))}")

@@ -1,0 +1,405 @@
+"""The page that a scientist reads after a study: one file, drawn from the records and nothing else.
+
+``index.html`` holds everything that it shows and asks no network for anything; ``study.json`` beside it
+holds the records that it was drawn from; ``figures/`` holds the images of each specimen for a paper. Every
+number stands in a ``data`` element with its full value, rounded for the eye only.
+"""
+
+import base64
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from morphogen.evaluation.descriptors.descriptor import descriptor
+from morphogen.evaluation.records import Comparison, Curve, Diversity, Estimate, Reading, Score
+from morphogen.images.image_set import ImageSet
+from morphogen.images.intensity import IntensityMap
+from morphogen.images.picture import Picture
+from morphogen.problems import Problem
+from morphogen.report import plots
+from morphogen.report.figures import (
+    CLIPPED_PERCENT,
+    ScaleBar,
+    chosen,
+    grey_scale,
+    png_bytes,
+    scale_bar,
+    shades,
+    specimen_figure,
+)
+from morphogen.report.notation import duration, listed, number, rounded
+from morphogen.report.study_record import SpecimenRecord, StudyRecord
+from morphogen.report.verdict import (
+    Interval,
+    Verdict,
+    floor_in_ratios,
+    overall,
+    ratio_to_floor,
+    reading_interval,
+    verdict,
+)
+from morphogen.specimens.specimen import specimen, specimen_names
+from morphogen.whole_files import write_text_whole, write_whole
+
+CROPS_A_ROW = 8
+CELL_PX = 128
+"""A crop is shown at the largest whole multiple of its size up to this, or reduced to it."""
+
+CONTROLS = {
+    "floor": "Other measured fields of the same kind: how far two measured sets are from each other.",
+    "identity": "The measured fields themselves: what perfect copies would score.",
+    "noise": "White noise with the measured grey levels: what images without structure score.",
+    "another": "Measured fields of another specimen: what a wrong material scores.",
+}
+
+DEFINITIONS = {
+    "kernel distance": "Squared distance between the mean features of both sets under a polynomial kernel"
+    " (maximum mean discrepancy). Unbiased: two samples of one thing are at zero on average, and a value"
+    " may be below zero.",
+    "Frechet distance": "Squared distance between the normal distributions fitted to the features of both"
+    " sets. Biased upwards where fields are few: read it as a ratio to the floor at the same number.",
+    "precision": "Share of the generated fields that lie among the measured ones in the space of the features.",
+    "recall": "Share of the measured fields that lie among the generated ones in the space of the features:"
+    " low where part of the variety is missing.",
+    "LPIPS": "Learned perceptual distance between pairs of images of one set: higher means more varied.",
+    "SSIM": "Structural similarity between pairs of images of one set: lower means more varied.",
+    "MS-SSIM": "Structural similarity over several scales between pairs of images of one set: lower means more varied.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Crops:
+    """One row of the figure of a specimen."""
+
+    name: str
+    title: str  # in words, or empty
+    is_main: bool  # measured or a method, not a control
+    pictures: tuple[Picture, ...]
+    images: tuple[str, ...]  # data: addresses
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """All scores of one measure, as plotted and as a table."""
+
+    name: str
+    scores: tuple[Score, ...]
+    plot: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """What the template needs to know of one specimen."""
+
+    record: SpecimenRecord
+    anchor: str
+    verdict: Verdict
+    rows: tuple[_Crops, ...]
+    bar: ScaleBar
+    bar_percent: float
+    grey: IntensityMap
+    cell_px: int
+    enlarged: bool
+    measures: tuple[_Measure, ...]
+    curves: tuple[tuple[str, tuple[Markup, ...]], ...]
+    reading_plots: tuple[Markup, ...]
+    variety_plots: tuple[Markup, ...]
+    training_plots: tuple[Markup, ...]
+    keys: Mapping[str, Markup]
+    readings: tuple[tuple[str, tuple[Reading, ...]], ...]
+    settings: Mapping[str, str]
+    gist: str
+
+    @property
+    def columns(self) -> int:
+        """Crops in the longest row."""
+        return max(len(row.images) for row in self.rows)
+
+    @property
+    def spacing_known(self) -> bool:
+        """Whether the size of a pixel is known."""
+        return all(map(math.isfinite, self.record.spacing_um))
+
+    @property
+    def comparison(self) -> Comparison:
+        """What was found."""
+        return self.record.comparison
+
+
+def write_page(record: StudyRecord, pictures: Mapping[str, Mapping[str, ImageSet]], folder: Path) -> Path:
+    """Write ``index.html``, ``study.json`` and ``figures/``.
+
+    Args:
+        record: the study.
+        pictures: for each specimen by its name, the image sets by the name of their row: "measured", then
+            the methods, then any of "another" and "noise".
+        folder: where; made where it is missing. What stood there under the same names is replaced.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        Problem: a specimen or a method has no images, or the folder cannot be written.
+    """
+    seed = record.recipe.get("seed", 0)
+    seed = seed if isinstance(seed, int) and seed >= 0 else 0
+    taken: set[str] = set()
+    sections = [_section(s, _pictures_of(s, pictures), seed, _free_name(s.name, taken)) for s in record.specimens]
+    text = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            study=record,
+            sections=sections,
+            overall=overall({s.record.name: s.verdict for s in sections}, record.budget),
+            recipe=yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True),
+            seed=seed,
+            clipped_percent=CLIPPED_PERCENT,
+            controls=CONTROLS,
+            definitions={name: line for s in record.specimens for name, line in _definitions(s).items()},
+        )
+    )
+    figures = folder / "figures"
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"{figures} cannot be made ({error.strerror})", do="choose another folder") from None
+    for section in sections:
+        drawn = specimen_figure(
+            {row.name: row.pictures for row in section.rows}, section.grey, section.record.spacing_um[1]
+        )
+        write_whole(figures / f"{section.anchor}.png", partial(_write_png, drawn))
+    write_text_whole(folder / "study.json", record.to_json())
+    write_text_whole(folder / "index.html", text)
+    return folder / "index.html"
+
+
+def _pictures_of(record: SpecimenRecord, pictures: Mapping[str, Mapping[str, ImageSet]]) -> Mapping[str, ImageSet]:
+    """The sets of one specimen in the order of the rows."""
+    given = pictures.get(record.name, {})
+    needed = ["measured", *(m.method for m in record.methods if m.method in given or not m.note)]
+    missing = [name for name in needed if name not in given]
+    if missing:
+        raise Problem(f"{record.name}: there are no images of {listed(missing)}", do="give an image set for each row")
+    return {name: given[name] for name in [*needed, *(n for n in given if n not in needed)]}
+
+
+def _section(record: SpecimenRecord, pictures: Mapping[str, ImageSet], seed: int, anchor: str) -> _Section:
+    comparison = record.comparison
+    grey = grey_scale(pictures["measured"])
+    titles = {m.method: m.title for m in record.methods}
+    said = verdict(comparison, {m.method: m.note for m in record.methods})
+    rows = []
+    for name, images in pictures.items():
+        crops = chosen(images, CROPS_A_ROW, seed, record.crop_px)
+        title = titles.get(name, "")
+        addresses = tuple(_address(p, grey) for p in crops)
+        rows.append(_Crops(name, title, name == "measured" or name in titles, crops, addresses, len(images)))
+    width = rows[0].pictures[0].size[1]
+    bar = scale_bar(width, record.spacing_um[1])
+    style = plots.styles(_roles(record))
+    return _Section(
+        record=record,
+        anchor=anchor,
+        verdict=said,
+        rows=tuple(rows),
+        bar=bar,
+        bar_percent=100 * bar.pixels / width,
+        grey=grey,
+        cell_px=width * (CELL_PX // width) if width <= CELL_PX else CELL_PX,
+        enlarged=width <= CELL_PX,
+        measures=tuple(_measures(comparison, style)),
+        curves=tuple(_curves(comparison, style)),
+        reading_plots=tuple(_reading_plots(comparison, style)),
+        variety_plots=tuple(_variety_plots(comparison, style)),
+        training_plots=tuple(
+            plots.training_plot(m.method, m.curve, style[m.method]) for m in record.methods if m.curve
+        ),
+        keys={name: plots.key(s) for name, s in style.items()},
+        readings=tuple(_readings(comparison, style)),
+        settings={m.method: yaml.safe_dump(m.settings, sort_keys=False, allow_unicode=True) for m in record.methods},
+        gist=_gist(said),
+    )
+
+
+def _roles(record: SpecimenRecord) -> dict[str, str]:
+    """Every set that is drawn somewhere, with its role: measured, the methods, then the controls."""
+    comparison = record.comparison
+    order = ("measured", "generated", "another", "noise", "identity", "floor")
+    found = {"measured": "measured"} | {m.method: "generated" for m in record.methods}
+    entries: tuple[Score | Reading | Diversity | Curve, ...] = (
+        *comparison.scores,
+        *comparison.readings,
+        *comparison.diversities,
+        *comparison.curves,
+    )
+    for entry in sorted(entries, key=lambda e: order.index(e.role)):
+        found.setdefault(entry.compared, entry.role)
+    return found
+
+
+def _measures(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[_Measure]:
+    """Every measure with a plot of ratios: the floor of each set is the grey box behind it."""
+    order = list(style)
+    for kind in dict.fromkeys((s.metric, s.features) for s in comparison.scores):
+        of_kind = [s for s in comparison.scores if (s.metric, s.features) == kind]
+        scores = sorted(of_kind, key=lambda s: order.index(s.compared))
+        higher = scores[0].higher_is_better
+        rows = [plots.Row(s.compared, style[s.compared], ratio_to_floor(s), floor_in_ratios(s)) for s in scores]
+        axis = "times what measured sets reach, higher is closer" if higher else "times the floor, lower is closer"
+        plot = plots.interval_plot(kind[0], rows, axis=axis, subtitle=kind[1], logarithmic=not higher, line=1.0)
+        yield _Measure(" over ".join(filter(None, kind)), tuple(scores), plot)
+
+
+def _curves(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[tuple[str, tuple[Markup, ...]]]:
+    """For every function, a panel a set with the measured curve behind it, all on one axis."""
+    order = list(style)
+    for name in dict.fromkeys(c.descriptor for c in comparison.curves):
+        curves = [c for c in comparison.curves if c.descriptor == name and c.x]
+        measured = next((c for c in curves if c.role == "measured"), None)
+        shown = sorted(
+            (c for c in curves if c.role not in ("measured", "identity")),
+            key=lambda c: order.index(c.compared),
+        )
+        top = 1.06 * max((max(c.high) for c in curves), default=1.0)
+        yield (
+            name,
+            tuple(plots.curve_plot(c.compared, c, measured, style[c.compared], top) for c in shown or curves),
+        )
+
+
+def _reading_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[Markup]:
+    order = list(style)
+    for name in dict.fromkeys(r.descriptor for r in comparison.readings):
+        readings = sorted(
+            (r for r in comparison.readings if r.descriptor == name and r.mean is not None),
+            key=lambda r: order.index(r.compared),
+        )
+        if not readings:
+            continue
+        rows = [plots.Row(r.compared, style[r.compared], reading_interval(r)) for r in readings]
+        band = next((row.interval for row, r in zip(rows, readings, strict=True) if r.role == "measured"), None)
+        unit = readings[0].unit
+        yield plots.interval_plot(name, rows, axis=f"{name} ({unit})" if unit else name, band=band)
+
+
+def _variety_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[Markup]:
+    order = list(style)
+    for metric in dict.fromkeys(d.metric for d in comparison.diversities):
+        found = sorted((d for d in comparison.diversities if d.metric == metric), key=lambda d: order.index(d.compared))
+        rows = [
+            plots.Row(d.compared, style[d.compared], Interval(d.estimate.value, d.estimate.low, d.estimate.high))
+            for d in found
+        ]
+        band = next((row.interval for row, d in zip(rows, found, strict=True) if d.role == "measured"), None)
+        way = "higher" if found[0].higher_is_more_diverse else "lower"
+        yield plots.interval_plot(metric, rows, axis=f"between pairs of one set, {way} is more varied", band=band)
+
+
+def _readings(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[tuple[str, tuple[Reading, ...]]]:
+    """The readings of each descriptor under its name in the field, in the order of the sets."""
+    order = list(style)
+    for name in dict.fromkeys(r.descriptor for r in comparison.readings):
+        of_name = (r for r in comparison.readings if r.descriptor == name)
+        yield (
+            name,
+            tuple(sorted(of_name, key=lambda r: order.index(r.compared))),
+        )
+
+
+def _gist(said: Verdict) -> str:
+    """The verdict in a few words."""
+    if not said.leaders:
+        return "No measure can name a closest method."
+    if len(said.leaders) > 1:
+        return f"{listed(said.leaders)} cannot be told apart."
+    if len(said.methods) == 1:
+        return f"{said.leaders[0]} is the only method."
+    return f"{said.leaders[0]} is closest{', though not by every measure' if said.contradicted else ''}."
+
+
+def _definitions(record: SpecimenRecord) -> dict[str, str]:
+    """One line for every measure and descriptor that occurs."""
+    comparison = record.comparison
+    used = {s.metric for s in comparison.scores} | {d.metric.split(" (")[0] for d in comparison.diversities}
+    found = {name: line for name, line in DEFINITIONS.items() if name in used}
+    if record.kind in specimen_names():
+        kind = specimen(record.kind)
+        for name in kind.descriptors:
+            known = descriptor(name)
+            found[kind.fraction if name == "phase_fraction" else known.name] = known.definition
+    return found
+
+
+def _address(picture: Picture, grey: IntensityMap) -> str:
+    """The picture as an address that holds the picture itself."""
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(shades(picture, grey))).decode()}"
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """A name that can stand in an address and as a file, and is not taken yet."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "specimen"
+    candidates = itertools.chain([plain], (f"{plain}-{k}" for k in itertools.count(2)))
+    free = next(candidate for candidate in candidates if candidate not in taken)
+    taken.add(free)
+    return free
+
+
+def _write_png(image: Image.Image, path: Path) -> None:
+    path.write_bytes(png_bytes(image))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("morphogen.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "estimate": _estimate_html,
+        "number": _number_html,
+        "duration": _duration_html,
+        "listed": listed,
+    }
+    environment.globals |= {
+        "ratio": ratio_to_floor,
+        "floor": floor_in_ratios,
+        "interval_of": reading_interval,
+    }
+    return environment
+
+
+def _datum(value: float, shown: str) -> Markup:
+    """A number for the eye, with its full value for whoever reads the page by program."""
+    return Markup('<data value="{}">{}</data>').format(repr(value), shown)
+
+
+def _estimate_html(estimate: Estimate | Interval) -> Markup:
+    """A value and its interval in two cells' worth of one."""
+    text = rounded(estimate.value, estimate.low, estimate.high)
+    return Markup('{} <span class="interval">[{}, {}]</span>{}').format(
+        _datum(estimate.value, text.value),
+        _datum(estimate.low, text.low),
+        _datum(estimate.high, text.high),
+        text.power,
+    )
+
+
+def _number_html(value: float | None) -> Markup:
+    return Markup("–") if value is None else _datum(value, number(value))
+
+
+def _duration_html(seconds: float) -> Markup:
+    return _datum(seconds, duration(seconds))

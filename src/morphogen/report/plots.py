@@ -1,0 +1,409 @@
+"""Plots as SVG that stand in the page, in its colours, light or dark.
+
+matplotlib draws them with placeholder colours, which are then swapped for the custom properties of the
+page's style sheet; text stays text. A set is told by colour, by shape and by name: the colours are those
+of Okabe and Ito (Color universal design, 2008), which the colour-blind can tell apart.
+"""
+
+import hashlib
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from morphogen.evaluation.records import Curve
+from morphogen.report.notation import number, rounded
+from morphogen.report.study_record import CurvePoint
+from morphogen.report.verdict import Interval
+
+Colour = str
+
+_PLACEHOLDERS = {
+    "#fe0100": "var(--ink)",
+    "#fe0200": "var(--muted)",
+    "#fe0300": "var(--rule)",
+    "#fe0400": "var(--shade)",
+    "#fe0500": "var(--paper)",
+    "#fe1100": "var(--series-1)",
+    "#fe1200": "var(--series-2)",
+    "#fe1300": "var(--series-3)",
+    "#fe1400": "var(--series-4)",
+    "#fe1500": "var(--series-5)",
+    "#fe1600": "var(--series-6)",
+}
+_INK, _MUTED, _RULE, _SHADE, _PAPER, *_SERIES = _PLACEHOLDERS
+
+_RC = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "morphogen",  # the same records give the same page
+    "text.parse_math": False,  # a name with dollar signs is a name
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "axes.titlesize": 11.5,
+    "text.color": _INK,
+    "axes.labelcolor": _MUTED,
+    "axes.edgecolor": _MUTED,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "path.simplify": True,
+}
+_NOT_FOR_THE_PAGE = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
+_WIDTH = 372.0
+_MARKERS = "osD^vP"
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+_POINTS_DRAWN = 300
+_LONGEST_NAME = 18
+_LEAST_RATIO = 0.1
+"""A logarithmic axis of ratios goes no lower: how far an image set is below the floor is nothing to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a set is drawn everywhere on the page."""
+
+    colour: Colour
+    marker: str
+    filled: bool
+
+    @property
+    def face(self) -> Colour:
+        """Colour inside the marker."""
+        return self.colour if self.filled else _PAPER
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of an interval plot.
+
+    Attributes:
+        name: the set.
+        style: how it is drawn.
+        interval: value and interval.
+        reference: what it is held against, drawn as a grey box in its line; None for nothing.
+    """
+
+    name: str
+    style: Style
+    interval: Interval
+    reference: Interval | None = None
+
+
+def styles(names: Mapping[str, str]) -> dict[str, Style]:
+    """A style for every set.
+
+    Args:
+        names: the sets and their roles; "measured" is black, controls are hollow and grey, generated sets
+            have the colours in their order.
+    """
+    generated = [name for name, role in names.items() if role == "generated"]
+    fixed = {
+        "measured": Style(_INK, "|", True),
+        "floor": Style(_MUTED, "|", True),
+        "identity": Style(_MUTED, "d", False),
+        "another": Style(_MUTED, "s", False),
+        "noise": Style(_MUTED, "X", False),
+    }
+    found = {}
+    for name, role in names.items():
+        if role == "generated":
+            turn = generated.index(name)
+            colour = _SERIES[turn % len(_SERIES)]
+            found[name] = Style(colour, _MARKERS[turn % len(_MARKERS)], turn < len(_SERIES))
+        else:
+            found[name] = fixed[role]
+    return found
+
+
+def interval_plot(
+    title: str,
+    rows: Sequence[Row],
+    *,
+    axis: str,
+    subtitle: str = "",
+    logarithmic: bool = False,
+    line: float | None = None,
+    band: Interval | None = None,
+) -> Markup:
+    """A dot and its interval for every set, with the numbers at the right.
+
+    Args:
+        title: what is measured.
+        rows: the sets, from top to bottom.
+        axis: name and unit of the axis.
+        subtitle: what it is measured over, in small type.
+        logarithmic: whether the axis is; intervals that reach zero or below end in an arrow.
+        line: where a reference line stands.
+        band: interval that is shaded over all rows.
+    """
+    rows = [row for row in rows if row.interval.known]
+    limits = _limits([*_reach(rows), *_reach_of(band, line)], logarithmic, _LEAST_RATIO)
+    names = [_shortened(row.name) for row in rows]
+    numbers = [str(rounded(row.interval.value, row.interval.low, row.interval.high)) for row in rows]
+    left = min(max(74.0, 24 + 6.2 * max(map(len, names), default=0)), 132.0)
+    right = min(max(118.0, 14 + 5.7 * max(map(len, numbers), default=0)), 158.0)
+    top = 42.0 if subtitle else 28.0
+    height = top + 34.0 + 21.0 * len(rows)
+    with rc_context(_RC):
+        figure, axes = _canvas(height, left=left, right=right, top=top, bottom=34)
+        _title(figure, title, height)
+        if subtitle:
+            figure.text(0, 1 - 25 / height, subtitle, va="center", fontsize=9.5, color=_MUTED)
+        if logarithmic:
+            axes.set_xscale("log")
+        axes.set_xlim(*limits)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        if band is not None and band.known:
+            axes.axvspan(max(band.low, limits[0]), min(band.high, limits[1]), color=_SHADE, linewidth=0, zorder=0)
+            axes.axvline(band.value, color=_INK, linewidth=0.8, zorder=1)
+        if line is not None:
+            axes.axvline(line, color=_INK, linewidth=0.8, zorder=1)
+        for y, row in enumerate(rows):
+            _draw_row(axes, y, row, limits)
+            axes.text(1.04, y, numbers[y], transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
+        axes.set_yticks(range(len(rows)), names)
+        axes.tick_params(axis="y", length=0, pad=8, labelcolor=_INK, labelsize=10.5)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(axis, labelpad=3)
+        _ticks(axes, limits, logarithmic)
+        return _svg(figure, f"{title}. {_spoken(rows)}")
+
+
+def curve_plot(title: str, curve: Curve, measured: Curve | None, style: Style, top: float) -> Markup:
+    """A curve with its band over that of the measured set.
+
+    Args:
+        title: name of the set.
+        curve: its curve.
+        measured: the measured set's, drawn behind; None where this is it.
+        style: how the set is drawn.
+        top: upper end of the axis, shared by all panels.
+    """
+    height = 190.0
+    with rc_context(_RC):
+        figure, axes = _canvas(height, left=46, right=12, top=26, bottom=36)
+        _title(figure, title, height, style)
+        for drawn, colour, dash in ((measured, _INK, "-"), (curve, style.colour, _DASHES[1])):
+            if drawn is None:
+                continue
+            axes.fill_between(drawn.x, drawn.low, drawn.high, color=colour, alpha=0.22, linewidth=0)
+            axes.plot(drawn.x, drawn.mean, color=colour, linewidth=1.5, linestyle=dash if measured else "-")
+        axes.set_xlim(min(curve.x), max(curve.x))
+        axes.set_ylim(min(0.0, *curve.low), top)
+        axes.set_xlabel(_with_unit(curve.x_name, curve.x_unit), labelpad=3)
+        axes.set_ylabel(_with_unit(curve.descriptor, curve.y_unit), labelpad=4)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        _plain_numbers(axes)
+        return _svg(figure, f"{curve.descriptor} of {title} against {curve.x_name}, with its 95 % band.")
+
+
+def training_plot(title: str, points: Sequence[CurvePoint], style: Style) -> Markup:
+    """Every part of the loss against training time."""
+    parts = list(dict.fromkeys(name for point in points for name in point.losses))
+    stride = math.ceil(len(points) / _POINTS_DRAWN)
+    shown = [*points[::-stride]][::-1]  # the last one always
+    height = 208.0 + 14.0 * ((len(parts) - 1) // 3)
+    with rc_context(_RC):
+        figure, axes = _canvas(height, left=46, right=12, top=26, bottom=height - 150)
+        _title(figure, title, height, style)
+        values = []
+        for turn, part in enumerate(parts):
+            line = [(p.seconds, p.losses[part]) for p in shown if math.isfinite(p.losses.get(part, math.nan))]
+            values += [value for _, value in line]
+            axes.plot(
+                *zip(*line, strict=True) if line else ((), ()),
+                label=part,
+                color=style.colour if turn == 0 else (_INK, _MUTED)[turn % 2 == 0],
+                linestyle=_DASHES[turn % len(_DASHES)],
+                linewidth=1.3,
+            )
+        if values and min(values) > 0 and max(values) > 30 * min(values):
+            axes.set_yscale("log")
+            limits = _limits(values, logarithmic=True)
+            axes.set_ylim(*limits)
+            axes.yaxis.set_major_locator(FixedLocator(_decades(limits)))
+            axes.yaxis.set_minor_locator(NullLocator())
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlim(left=0)
+        axes.set_xlabel("training time (s)", labelpad=3)
+        axes.set_ylabel("loss", labelpad=4)
+        _plain_numbers(axes)
+        figure.legend(
+            loc="lower left",
+            bbox_to_anchor=(38 / _WIDTH, 0),
+            ncols=3,
+            frameon=False,
+            fontsize=9.5,
+            handlelength=2.4,
+            columnspacing=1.4,
+            labelcolor=_INK,
+        )
+        return _svg(figure, f"Loss of {title} against training time: {', '.join(parts)}.")
+
+
+def key(style: Style) -> Markup:
+    """The marker of a set on a short interval, as in the plots."""
+    with rc_context(_RC):
+        figure = Figure(figsize=(26 / 72, 12 / 72))
+        figure.patch.set_visible(False)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set_xlim(0, 26)
+        axes.set_ylim(-6, 6)
+        axes.plot((2, 24), (0, 0), color=style.colour, linewidth=1.6)
+        axes.plot(13, 0, **_marker(style))
+        return _svg(figure, "")
+
+
+def _canvas(height: float, *, left: float, right: float, top: float, bottom: float) -> tuple[Figure, Axes]:
+    """A figure whose points are the page's pixels, with axes inside these margins."""
+    figure = Figure(figsize=(_WIDTH / 72, height / 72))
+    figure.patch.set_visible(False)
+    axes = figure.add_axes(
+        (left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, (height - top - bottom) / height)
+    )
+    axes.patch.set_visible(False)
+    return figure, axes
+
+
+def _title(figure: Figure, title: str, height: float, style: Style | None = None) -> None:
+    indent = 0.0
+    if style is not None:
+        figure.add_axes((0, 1 - 16 / height, 26 / _WIDTH, 12 / height)).set_axis_off()
+        mark = figure.axes[-1]
+        mark.set_xlim(0, 26)
+        mark.set_ylim(-6, 6)
+        mark.plot((2, 24), (0, 0), color=style.colour, linewidth=1.6)
+        mark.plot(13, 0, **_marker(style))
+        indent = 32.0
+    figure.text(indent / _WIDTH, 1 - 10 / height, title, va="center", weight="bold", fontsize=11)
+
+
+def _draw_row(axes: Axes, y: int, row: Row, limits: tuple[float, float]) -> None:
+    low, high = limits
+    if row.reference is not None and row.reference.known:
+        start, end = (min(max(v, low), high) for v in (row.reference.low, row.reference.high))
+        axes.fill_between((start, end), y - 0.36, y + 0.36, color=_SHADE, linewidth=0, zorder=0)
+    start, end = (min(max(v, low), high) for v in (row.interval.low, row.interval.high))
+    axes.plot((start, end), (y, y), color=row.style.colour, linewidth=1.6, zorder=2, solid_capstyle="butt")
+    for beyond, where, arrow in ((row.interval.low < low, low, "<"), (row.interval.high > high, high, ">")):
+        if beyond:
+            axes.plot(where, y, arrow, color=row.style.colour, markersize=5, clip_on=False, zorder=3)
+    if low <= row.interval.value <= high:
+        axes.plot(row.interval.value, y, clip_on=False, zorder=3, **_marker(row.style))
+
+
+def _marker(style: Style) -> dict[str, Any]:
+    size = 10 if style.marker == "|" else 6.5
+    return {
+        "marker": style.marker,
+        "markersize": size,
+        "markerfacecolor": style.face,
+        "markeredgecolor": style.colour,
+        "markeredgewidth": 2.0 if style.marker == "|" else 1.3,
+        "linestyle": "none",
+    }
+
+
+def _reach(rows: Iterable[Row]) -> list[float]:
+    found = []
+    for row in rows:
+        found += [row.interval.value, row.interval.low, row.interval.high]
+        if row.reference is not None and row.reference.known:
+            found += [row.reference.low, row.reference.high]
+    return found
+
+
+def _reach_of(band: Interval | None, line: float | None) -> list[float]:
+    found = [] if line is None else [line]
+    return found + ([band.low, band.high] if band is not None and band.known else [])
+
+
+def _limits(values: Sequence[float], logarithmic: bool, least: float = 0.0) -> tuple[float, float]:
+    """An axis that holds all values with some air; a logarithmic one only those above ``least``."""
+    if logarithmic:
+        held = [v for v in values if math.isfinite(v) and v > least] or [1.0]
+        bottom, top = min(held), max(held)
+        if top / bottom < 10:  # at least a decade, so that its ticks say where one is
+            middle = math.sqrt(top * bottom)
+            bottom, top = middle / math.sqrt(10), middle * math.sqrt(10)
+        air = (top / bottom) ** 0.06
+        return bottom / air, top * air
+    held = [v for v in values if math.isfinite(v)]
+    low, high = min(held, default=0.0), max(held, default=1.0)
+    air = 0.07 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - air, high + air
+
+
+def _decades(limits: tuple[float, float]) -> list[float]:
+    exponents = range(math.ceil(math.log10(limits[0]) - 1e-9), math.floor(math.log10(limits[1]) + 1e-9) + 1)
+    step = max(1, math.ceil(len(exponents) / 5))
+    ticks = [10.0**e for e in exponents if e % step == 0]
+    return ticks or [10.0 ** round(math.log10(math.sqrt(limits[0] * limits[1])))]
+
+
+def _ticks(axes: Axes, limits: tuple[float, float], logarithmic: bool) -> None:
+    if logarithmic:
+        axes.xaxis.set_major_locator(FixedLocator(_decades(limits)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+
+
+def _plain_numbers(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit and unit != "1" else name
+
+
+def _shortened(name: str) -> str:
+    """A name that fits beside a plot; the whole one stands in the table."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 + 1 :]}"
+
+
+def _spoken(rows: Iterable[Row]) -> str:
+    """The plot for a reader who does not see it."""
+    return "; ".join(f"{row.name} {rounded(row.interval.value, row.interval.low, row.interval.high)}" for row in rows)
+
+
+def _svg(figure: Figure, label: str) -> Markup:
+    """The figure as an element of the page: its own ids, the page's colours and type, any width."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    drawn = buffer.getvalue()
+    width, height = (value * 72 for value in figure.get_size_inches())
+    body = drawn[drawn.index(">", drawn.index("<svg")) + 1 :]
+    body = _NOT_FOR_THE_PAGE.sub("", body)
+    own = f"p{hashlib.sha256(drawn.encode()).hexdigest()[:10]}-"
+    body = re.sub(r'\bid="', f'id="{own}', body)
+    body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{own}", body)
+    body = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", body)
+    body = re.sub("#fe[01][0-9]00", lambda found: _PLACEHOLDERS[found.group()], body)
+    body = re.sub(r"\s*\n\s*", "\n", body)
+    spoken = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    return Markup(f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" {spoken}>{body}')

@@ -1,0 +1,175 @@
+"""What a comparison found, for a terminal: tables a hundred columns wide, then the findings in words."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from morphogen.evaluation.paired import PairedScore, paired_summary
+from morphogen.evaluation.records import Comparison, Diversity, Reading, Score
+from morphogen.report.notation import number, rounded
+from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval, verdict
+
+PAIRS_SHOWN = 24
+"""More pairs than this are summed up; the records have them all."""
+
+_NAME, _ROLE, _RATIO, _VALUE, _COUNT = 26, 9, 19, 27, 8  # columns of a table, in characters
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print scores, readings, variety and the verdict of one comparison.
+
+    Args:
+        comparison: what was found.
+        console: where to.
+    """
+    height, width = comparison.field_px
+    _heading(console, f"{comparison.specimen}: fields of {height} × {width} px, phase {comparison.phase}")
+    for metric, features in dict.fromkeys((s.metric, s.features) for s in comparison.scores):
+        scores = [s for s in comparison.scores if (s.metric, s.features) == (metric, features)]
+        console.print(_scores(f"{metric} over {features}" if features else metric, scores))
+    for descriptor in dict.fromkeys(r.descriptor for r in comparison.readings):
+        readings = [r for r in comparison.readings if r.descriptor == descriptor and r.role != "identity"]
+        console.print(_readings(readings))
+    for metric in dict.fromkeys(d.metric for d in comparison.diversities):
+        console.print(_diversities([d for d in comparison.diversities if d.metric == metric]))
+    _heading(console, "In words")
+    for sentence in verdict(comparison).sentences:
+        _item(console, sentence.text)
+    if comparison.notes:
+        _heading(console, "Notes")
+        for note in comparison.notes:
+            _item(console, note)
+    _heading(console, "How to read this")
+    _item(
+        console,
+        "Brackets hold 95 % intervals. A ratio of 1 is what two sets of measured fields score against each"
+        " other at the same numbers of fields. Identity, noise and another specimen are controls.",
+    )
+
+
+def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
+    """Print the means over all pairs, and each pair where there are few.
+
+    Args:
+        pairs: scores of images that belong together.
+        console: where to.
+    """
+    table = _table("Means over all pairs")
+    table.add_column("measure", width=_NAME, overflow="fold")
+    table.add_column("mean", width=_VALUE)
+    table.add_column("more alike is", width=14)
+    table.add_column("pairs", width=_COUNT, justify="right")
+    for summary in paired_summary(pairs):
+        mean = summary.estimate
+        table.add_row(
+            Text(summary.metric),
+            _numbers(Interval(mean.value, mean.low, mean.high)),
+            "higher" if summary.higher_is_more_similar else "lower",
+            str(mean.n_generated),
+        )
+    console.print(table)
+    names = list(dict.fromkeys(p.pair for p in pairs))
+    if len(names) > PAIRS_SHOWN:
+        return
+    metrics = list(dict.fromkeys(p.metric for p in pairs))
+    found = {(p.pair, p.metric): p.value for p in pairs}
+    each = _table("Each pair")
+    each.add_column("pair", width=_NAME, overflow="fold")
+    for metric in metrics:
+        each.add_column(Text(metric), justify="right", overflow="fold")
+    for name in names:
+        values = (found.get((name, metric)) for metric in metrics)
+        each.add_row(Text(name), *("–" if value is None else number(value) for value in values))
+    console.print(each)
+
+
+def _scores(title: str, scores: Sequence[Score]) -> Table:
+    table = _table(f"{title}, {'higher' if scores[0].higher_is_better else 'lower'} is closer")
+    table.add_column("set", width=_NAME, overflow="fold")
+    table.add_column("role", width=_ROLE)
+    table.add_column("times the floor", width=_RATIO)
+    table.add_column("value", width=_VALUE)
+    table.add_column("fields", width=_COUNT, justify="right")
+    for s in scores:
+        e = s.estimate
+        table.add_row(
+            Text(s.compared),
+            s.role,
+            _numbers(ratio_to_floor(s)),
+            _numbers(Interval(e.value, e.low, e.high)),
+            f"{e.n_measured}/{e.n_generated}",
+            style="" if s.role == "generated" else "dim",
+        )
+    return table
+
+
+def _readings(readings: Sequence[Reading]) -> Table:
+    unit = f" ({readings[0].unit})" if readings[0].unit else ""
+    table = _table(f"{readings[0].descriptor}{unit}")
+    table.add_column("set", width=_NAME, overflow="fold")
+    table.add_column("role", width=_ROLE)
+    table.add_column("against measured", width=_RATIO)
+    table.add_column("mean", width=_VALUE)
+    table.add_column("fields", width=_COUNT, justify="right")
+    measured = next((reading_interval(r) for r in readings if r.role == "measured"), None)
+    for r in readings:
+        mean = reading_interval(r)
+        table.add_row(
+            Text(r.compared),
+            r.role,
+            "" if r.role == "measured" else _against(mean, measured),
+            Text(r.invalid) if r.invalid else _numbers(mean),
+            str(r.n),
+            style="" if r.role in ("measured", "generated") else "dim",
+        )
+    return table
+
+
+def _diversities(diversities: Sequence[Diversity]) -> Table:
+    higher = diversities[0].higher_is_more_diverse
+    table = _table(f"{diversities[0].metric} within a set, {'higher' if higher else 'lower'} is more varied")
+    table.add_column("set", width=_NAME, overflow="fold")
+    table.add_column("role", width=_ROLE)
+    table.add_column("against measured", width=_RATIO)
+    table.add_column("mean", width=_VALUE)
+    table.add_column("fields", width=_COUNT, justify="right")
+    means = [Interval(d.estimate.value, d.estimate.low, d.estimate.high) for d in diversities]
+    measured = next((m for m, d in zip(means, diversities, strict=True) if d.role == "measured"), None)
+    for mean, d in zip(means, diversities, strict=True):
+        table.add_row(
+            Text(d.compared),
+            d.role,
+            "" if d.role == "measured" else _against(mean, measured),
+            _numbers(mean),
+            str(d.estimate.n_generated),
+            style="" if d.role in ("measured", "generated") else "dim",
+        )
+    return table
+
+
+def _against(mean: Interval, measured: Interval | None) -> str:
+    if measured is None or not (mean.known and measured.known):
+        return ""
+    if mean.overlaps(measured):
+        return "no difference found"
+    return "below" if mean.below(measured) else "above"
+
+
+def _numbers(interval: Interval) -> str:
+    return str(rounded(interval.value, interval.low, interval.high))
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title, style="bold not italic"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print(Text(f"\n{text}", style="bold"))
+
+
+def _item(console: Console, text: str) -> None:
+    console.print(Padding(Text(text), (0, 0, 0, 2)))

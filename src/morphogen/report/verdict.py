@@ -1,0 +1,499 @@
+"""What the intervals of a comparison allow one to say, in sentences.
+
+Two estimates are told apart only where their 95 % intervals do not overlap, which is stricter than a test
+of their difference at 5 % (Schenker and Gentleman, The American Statistician 55, 182, 2001): a difference
+that is named here is one, and a small real one can go unnamed. So "no difference was found" is said with
+the number of fields, and never "the same": whether two sets are equivalent is another question, which
+overlapping intervals do not answer.
+
+The measure that names the closest method is the first kernel distance that can tell measured images from
+noise; the others are then asked whether they agree. A measure that takes noise for measured images is set
+aside, and the text says so.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from morphogen.evaluation.records import Comparison, Diversity, Reading, Role, Score
+from morphogen.report.notation import Rounded, counted, listed, number, rounded
+
+SMALL_SAMPLE = 30
+"""Below this number of fields a bootstrap interval is itself uncertain, and the text says so."""
+
+IN_NUMBERS = 3
+"""This many descriptors that differ are told with their numbers; the table has the others'."""
+
+About = Literal["closest", "controls", "agreement", "physics", "variety", "caution"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A finding in words, and what it is about."""
+
+    about: About
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What can be said of one comparison.
+
+    Attributes:
+        leaders: the closest method and those that its interval does not tell from it; empty where no
+            measure can say.
+        methods: all methods that were scored.
+        measure: the measure that says so.
+        sentences: the findings, the most important first.
+        contradicted: whether another measure puts another method first.
+        still_differ: those of the leaders that this measure tells from measured images.
+    """
+
+    leaders: tuple[str, ...]
+    methods: tuple[str, ...]
+    measure: str
+    sentences: tuple[Sentence, ...]
+    contradicted: bool = False
+    still_differ: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The first sentence."""
+        return self.sentences[0].text
+
+    def about(self, *subjects: About) -> tuple[str, ...]:
+        """The sentences about these subjects, in order."""
+        return tuple(s.text for s in self.sentences if s.about in subjects)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and its interval; ``closer`` orders two of them where lower means closer to measured."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value with an interval at all."""
+        return not any(map(math.isnan, (self.value, self.low, self.high)))
+
+    def overlaps(self, other: "Interval") -> bool:
+        """Whether the two cannot be told apart."""
+        return self.low <= other.high and other.low <= self.high
+
+    def below(self, other: "Interval") -> bool:
+        """Whether this one lies wholly under the other."""
+        return self.high < other.low
+
+
+def ratio_to_floor(score: Score) -> Interval:
+    """The score with its interval, both in units of the floor; NaN where the floor allows no ratio."""
+    scale = _scale(score)
+    estimate = score.estimate
+    return Interval(score.ratio_to_floor, estimate.low * scale, estimate.high * scale)
+
+
+def floor_in_ratios(score: Score) -> Interval:
+    """The floor of a score with its own interval, in the same units as ``ratio_to_floor``."""
+    scale = _scale(score)
+    return Interval(score.floor.value * scale, score.floor.low * scale, score.floor.high * scale)
+
+
+def measure_name(score: Score) -> str:
+    """What a score measures, "kernel distance (VGG16 relu5_3)"; the resize stands in the table."""
+    features = score.features.split(",")[0]
+    return f"{score.metric} ({features})" if features else score.metric
+
+
+def reading_interval(reading: Reading) -> Interval:
+    """The mean of a reading with its interval; NaN where it has none."""
+    mean, low, high = (math.nan if v is None else v for v in (reading.mean, reading.low, reading.high))
+    return Interval(mean, low, high)
+
+
+def verdict(comparison: Comparison, remarks: Mapping[str, str] | None = None) -> Verdict:
+    """What the intervals allow one to say.
+
+    Args:
+        comparison: the findings.
+        remarks: what else is known of a method, by its name, such as that its training diverged.
+    """
+    measures = _measures(comparison.scores)
+    remarks = {name: note for name, note in (remarks or {}).items() if note}
+    methods = tuple(dict.fromkeys(s.compared for s in comparison.scores if s.role == "generated"))
+    usable = [m for m in measures if m.generated and not m.blind]
+    cautions = [*_cautions(comparison, measures, methods), *_remarks(remarks)]
+    if not usable:
+        why = "no generated set was scored" if not methods else "no measure tells measured images from noise"
+        closest = Sentence("closest", f"None can be called closest to the measured {comparison.specimen}: {why}.")
+        return Verdict((), methods, "", (closest, *_physics(comparison, ()), *_variety(comparison), *cautions))
+    headline = min(usable, key=lambda m: (m.higher_is_better, "kernel" not in m.metric.lower()))
+    leaders = headline.leaders
+    agreement, contradicted = _agreement(headline, usable)
+    sentences = (
+        Sentence("closest", _closest(comparison.specimen, headline)),
+        *_against_controls(headline),
+        *agreement,
+        *_physics(comparison, leaders),
+        *_variety(comparison),
+        *cautions,
+    )
+    still_differ = tuple(s.compared for s in headline.of(leaders) if headline.floor(s).below(headline.distance(s)))
+    return Verdict(leaders, methods, headline.name, sentences, contradicted, still_differ)
+
+
+def overall(verdicts: Mapping[str, Verdict], budget: str) -> str:
+    """One paragraph over all specimens of a study."""
+    clear: dict[str, list[str]] = {}
+    tied: list[str] = []
+    unsaid: list[str] = []
+    alone: list[str] = []
+    for name, v in verdicts.items():
+        if not v.leaders:
+            unsaid.append(name)
+        elif len(v.methods) == 1:
+            alone.append(f"{v.leaders[0]} on {name}")
+        elif len(v.leaders) == 1:
+            clear.setdefault(v.leaders[0], []).append(name)
+        else:
+            tied.append(f"on {name}, {listed(v.leaders)} cannot be told apart")
+    parts = [f"{method} came closest to the measured images of {listed(on)}" for method, on in clear.items()]
+    parts += tied
+    if alone:
+        parts.append(f"nothing was there to compare {listed(alone)} with")
+    if unsaid:
+        parts.append(f"no measure could name a closest method on {listed(unsaid)}")
+    text = f"With {budget}, {'; '.join(parts)}." if budget else f"{'; '.join(parts)}."
+    differing = [name for name, v in verdicts.items() if v.leaders and len(v.still_differ) == len(v.leaders)]
+    if differing:
+        text += f" On {listed(differing)} even the closest images still differ from measured ones."
+    contradicted = [name for name, v in verdicts.items() if v.contradicted]
+    if contradicted:
+        text += f" On {listed(contradicted)} not all measures agree on that."
+    if any("fewer than" in caution for v in verdicts.values() for caution in v.about("caution")):
+        text += " Some of it rests on small samples."
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """All scores under one metric and one kind of features."""
+
+    metric: str
+    name: str
+    higher_is_better: bool
+    scores: tuple[Score, ...] = field(repr=False)
+
+    @property
+    def generated(self) -> tuple[Score, ...]:
+        """Scores of generated sets that have a value, the closest first."""
+        found = [s for s in self.scores if s.role == "generated" and self.distance(s).known]
+        return tuple(sorted(found, key=lambda s: self.distance(s).value))
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """The closest set and those that its interval does not tell from it."""
+        best = self.distance(self.generated[0])
+        return tuple(s.compared for s in self.generated if self.distance(s).overlaps(best))
+
+    @property
+    def blind(self) -> bool:
+        """Whether noise passes for measured images under this measure."""
+        noise = self.control("noise")
+        return noise is not None and not self.floor(noise).below(self.distance(noise))
+
+    def distance(self, score: Score) -> Interval:
+        """The estimate, turned so that lower means closer."""
+        return self._turned(score.estimate.value, score.estimate.low, score.estimate.high)
+
+    def floor(self, score: Score) -> Interval:
+        """The floor of a score, turned the same way."""
+        return self._turned(score.floor.value, score.floor.low, score.floor.high)
+
+    def control(self, role: Role) -> Score | None:
+        """The score of a control, where it was computed."""
+        return next((s for s in self.scores if s.role == role and self.distance(s).known), None)
+
+    def of(self, names: Iterable[str]) -> list[Score]:
+        """Scores of the generated sets of these names, the closest first."""
+        wanted = set(names)
+        return [s for s in self.generated if s.compared in wanted]
+
+    def _turned(self, value: float, low: float, high: float) -> Interval:
+        return Interval(-value, -high, -low) if self.higher_is_better else Interval(value, low, high)
+
+
+def _measures(scores: Sequence[Score]) -> list[_Measure]:
+    kinds = dict.fromkeys((s.metric, s.features) for s in scores)
+    groups = [[s for s in scores if (s.metric, s.features) == kind] for kind in kinds]
+    return [_Measure(g[0].metric, measure_name(g[0]), g[0].higher_is_better, tuple(g)) for g in groups]
+
+
+def _closest(specimen: str, measure: _Measure) -> str:
+    ranked, leaders = measure.generated, measure.leaders
+    first = ranked[0]
+    if len(ranked) == 1:
+        return f"{first.compared} is the only method: its {measure.name} from the measured {specimen} is {_far(first)}."
+    if len(leaders) == 1:
+        text = (
+            f"Of the {counted(len(ranked))}, {first.compared} is closest to the measured {specimen}: its"
+            f" {measure.name} is {_far(first)}"
+        )
+        rest = list(ranked[1:])
+    else:
+        which = "None of them" if len(leaders) == len(ranked) > 2 else f"Neither of {listed(leaders)}"
+        if len(leaders) > 2 and len(leaders) < len(ranked):
+            which = f"None of {listed(leaders)}"
+        values = listed([f"{_ratio(s)} for {s.compared}" for s in measure.of(leaders)])
+        text = (
+            f"{which} can be called closest to the measured {specimen}: by {measure.name} they cannot be"
+            f" told apart, at {values}, where {_unit(first)}"
+        )
+        rest = [s for s in ranked if s.compared not in leaders]
+    if rest:
+        text += f"; {listed([f'{s.compared} is at {_ratio(s)}' for s in rest])}"
+    noise = measure.control("noise")
+    if noise is not None:
+        text += f"; noise is at {_ratio(noise)}"
+    return f"{text}."
+
+
+def _against_controls(measure: _Measure) -> list[Sentence]:
+    """The leaders against the floor, and everything against the wrong specimen and noise."""
+    found = []
+    for score in measure.of(measure.leaders):
+        distance, floor, n = measure.distance(score), measure.floor(score), score.estimate
+        fields = _fields(n.n_measured, n.n_generated)
+        if distance.overlaps(floor):
+            text = (
+                f"Between {score.compared} and measured images this measure found no difference {fields};"
+                " that does not show that there is none."
+            )
+        elif floor.below(distance):
+            text = f"{score.compared} still differs from measured images by this measure."
+        else:
+            text = (
+                f"{score.compared} is closer than two measured sets are to each other, as copies would be:"
+                " look at its nearest training images."
+            )
+        found.append(Sentence("controls", text))
+    controls = (
+        (measure.control("another"), "images of another specimen"),
+        (measure.control("noise"), "noise"),
+    )
+    for control, what in controls:
+        if control is None:
+            continue
+        no_closer = [s.compared for s in measure.generated if not measure.distance(s).below(measure.distance(control))]
+        if no_closer:
+            who = f"{listed(no_closer)} {_be(no_closer)}"
+            text = f"{who} not shown to be closer than {what}, at {_ratio(control)}."
+            found.append(Sentence("controls", text))
+    return found
+
+
+def _agreement(headline: _Measure, usable: Sequence[_Measure]) -> tuple[list[Sentence], bool]:
+    """What the other measures say of the leaders, and whether one of them puts another method first."""
+    others = [m for m in usable if m is not headline and len(m.generated) > 1]
+    if not others or len(headline.generated) < 2:
+        return [], False
+    agree, against, single_out, undecided = [], [], [], []
+    leaders = set(headline.leaders)
+    for m in others:
+        theirs = set(m.leaders)
+        if theirs == leaders:
+            agree.append(m.name)
+        elif not theirs & leaders:
+            against.append(m)
+        elif theirs < leaders:
+            single_out.append(m)
+        else:
+            undecided.append(m)
+    found = []
+    if agree:
+        found.append(f"{listed(agree)} {'say' if len(agree) > 1 else 'says'} the same.")
+    for m in against:
+        ahead = listed([f"{s.compared} at {_ratio(s)}" for s in m.of(m.leaders)])
+        behind = listed([f"{s.compared} at {_ratio(s)}" for s in m.of(leaders)])
+        found.append(f"{m.name} says otherwise: it puts {ahead} before {behind or listed(headline.leaders)}.")
+    for m in single_out:
+        first = listed([f"{s.compared} at {_ratio(s)}" for s in m.of(m.leaders)])
+        found.append(f"{m.name} does tell them apart: it puts {first} first.")
+    for m in undecided:
+        found.append(f"{m.name} cannot tell {listed(m.leaders)} apart.")
+    return [Sentence("agreement", text[:1].upper() + text[1:]) for text in found], bool(against)
+
+
+def _physics(comparison: Comparison, leaders: Sequence[str]) -> list[Sentence]:
+    """The descriptors of each method against those of the measured set, leaders first."""
+    measured = {r.descriptor: r for r in comparison.readings if r.role == "measured" and _has_interval(r)}
+    names = dict.fromkeys(r.compared for r in comparison.readings if r.role == "generated")
+    ordered = [*(n for n in leaders if n in names), *(n for n in names if n not in leaders)]
+    found, differing, asked = [], {}, {}
+    for name in ordered:
+        readings = [r for r in comparison.readings if r.compared == name and r.role == "generated"]
+        pairs = [(r, measured[r.descriptor]) for r in readings if r.descriptor in measured and _has_interval(r)]
+        if not pairs:
+            continue
+        same = [(r, m) for r, m in pairs if reading_interval(r).overlaps(reading_interval(m))]
+        other = [(r, m) for r, m in pairs if not reading_interval(r).overlaps(reading_interval(m))]
+        differing[name], asked[name] = len(other), len(pairs)
+        parts = []
+        if other:
+            in_numbers = [_difference(r, m) for r, m in other[:IN_NUMBERS]]
+            too = [r.descriptor for r, _ in other[IN_NUMBERS:]]
+            parts.append(listed(in_numbers))
+            if too:
+                parts.append(f"{listed(too)} {'differ' if len(too) > 1 else 'differs'} too")
+        if same:
+            r, m = same[0]
+            fields = _fields(m.n, r.n)
+            if other:
+                parts.append(f"no difference was found in {listed([s.descriptor for s, _ in same])} {fields}")
+            else:
+                rest = f", nor could its {listed([s.descriptor for s, _ in same[1:]], 'or')}" if same[1:] else ""
+                parts.append(
+                    f"its {r.descriptor}, {_reading(r)}, could not be told from the measured {_reading(m)}"
+                    f" {fields}{rest}"
+                )
+        found.append(Sentence("physics", f"{name}: {'; '.join(parts)}."))
+    ahead = [n for n in differing if n not in leaders and all(differing[n] < differing.get(x, 0) for x in leaders)]
+    if leaders and ahead:
+        share = {n: f"{differing[n]} of {asked[n]} for {n}" for n in differing}
+        text = (
+            "The descriptors do not follow the order of the distances: a difference was found in"
+            f" {listed([share[n] for n in leaders])}, but in {listed([share[n] for n in ahead])}."
+        )
+        found.insert(0, Sentence("physics", text))
+    return found
+
+
+def _variety(comparison: Comparison) -> list[Sentence]:
+    """Whether the images of a set differ among themselves as much as measured ones do."""
+    found = []
+    for metric in dict.fromkeys(d.metric for d in comparison.diversities):
+        rows = [d for d in comparison.diversities if d.metric == metric and _variety_of(d).known]
+        measured = next((d for d in rows if d.role == "measured"), None)
+        if measured is None:
+            continue
+        groups: dict[str, list[Diversity]] = {"less": [], "more": [], "undecided": []}
+        for d in (d for d in rows if d.role == "generated"):
+            if _variety_of(d).overlaps(_variety_of(measured)):
+                groups["undecided"].append(d)
+            else:
+                groups["less" if _variety_of(d).below(_variety_of(measured)) else "more"].append(d)
+        reference = f"measured {_estimate(measured)}"
+        for kind in ("less", "more"):
+            if groups[kind]:
+                names = listed([f"{d.compared} ({_estimate(d)})" for d in groups[kind]])
+                found.append(
+                    f"Images of {names} vary {kind} among themselves than measured ones do ({metric}; {reference})."
+                )
+        if groups["undecided"]:
+            names = listed([d.compared for d in groups["undecided"]])
+            n = min(d.estimate.n_generated for d in groups["undecided"])
+            fields = _fields(measured.estimate.n_measured, n)
+            found.append(
+                f"In how much the images of {names} vary, no difference from measured ones was found"
+                f" {fields} ({metric})."
+            )
+    return [Sentence("variety", text) for text in found]
+
+
+def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Sequence[str]) -> list[Sentence]:
+    found = []
+    blind = [m.name for m in measures if m.blind]
+    if blind:
+        found.append(
+            f"{listed(blind)} cannot tell measured images from noise here and {_be(blind)} left out of the judgement."
+        )
+    sizes = [n for s in comparison.scores for n in (s.estimate.n_measured, s.estimate.n_generated)]
+    sizes += [r.n for r in comparison.readings if _has_interval(r)]
+    if sizes and min(sizes) < SMALL_SAMPLE:
+        found.append(
+            f"The smallest set has {counted(min(sizes))} {_plural('field', min(sizes))}, fewer than"
+            f" {SMALL_SAMPLE}: its intervals are themselves uncertain, and only large differences can show."
+        )
+    for m in measures:
+        missing = [n for n in methods if n not in {s.compared for s in m.generated}]
+        if missing:
+            found.append(f"{m.name} has no value for {listed(missing)}.")
+    for r in comparison.readings:
+        if r.invalid and r.role in ("measured", "generated"):
+            found.append(f"{r.descriptor} has no value for {r.compared}: {r.invalid.rstrip('.')}.")
+    return [Sentence("caution", text[:1].upper() + text[1:]) for text in found]
+
+
+def _remarks(remarks: Mapping[str, str]) -> list[Sentence]:
+    return [Sentence("caution", f"{name}: {note.rstrip('.')}.") for name, note in remarks.items()]
+
+
+def _scale(score: Score) -> float:
+    """What turns an estimate into its ratio to the floor."""
+    for value, in_floors in ((score.estimate.value, score.ratio_to_floor), (score.floor.value, 1.0)):
+        if value and math.isfinite(value) and math.isfinite(in_floors):
+            return in_floors / value
+    return math.nan
+
+
+def _ratio(score: Score) -> str:
+    interval = ratio_to_floor(score)
+    if interval.known:
+        return f"{rounded(interval.value, interval.low, interval.high)}"
+    return f"{_estimate(score)} (no ratio: the floor is {number(score.floor.value)})"
+
+
+def _far(score: Score) -> str:
+    if not ratio_to_floor(score).known:
+        return f"{_estimate(score)}, where two measured sets differ by {number(score.floor.value)}"
+    return f"{_ratio(score)} times what two measured sets {'reach' if score.higher_is_better else 'differ by'}"
+
+
+def _unit(score: Score) -> str:
+    if not ratio_to_floor(score).known:
+        return f"two measured sets are at {number(score.floor.value)}"
+    return f"1 is what two measured sets {'reach' if score.higher_is_better else 'differ by'}"
+
+
+def _estimate(record: Score | Diversity) -> Rounded:
+    return rounded(record.estimate.value, record.estimate.low, record.estimate.high)
+
+
+def _has_interval(reading: Reading) -> bool:
+    return not reading.invalid and reading_interval(reading).known
+
+
+def _variety_of(diversity: Diversity) -> Interval:
+    e = diversity.estimate
+    if diversity.higher_is_more_diverse:
+        return Interval(e.value, e.low, e.high)
+    return Interval(-e.value, -e.high, -e.low)
+
+
+def _reading(reading: Reading) -> str:
+    interval = reading_interval(reading)
+    text = str(rounded(interval.value, interval.low, interval.high))
+    return f"{text} {reading.unit}" if reading.unit and reading.unit != "1" else text
+
+
+def _difference(generated: Reading, measured: Reading) -> str:
+    more = reading_interval(measured).below(reading_interval(generated))
+    where = "above" if more else "below"
+    return f"its {generated.descriptor}, {_reading(generated)}, is {where} the measured {_reading(measured)}"
+
+
+def _fields(measured: int, generated: int) -> str:
+    if measured == generated:
+        return f"with {measured} {_plural('field', measured)} each"
+    return f"with {measured} measured and {generated} generated fields"
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _be(names: Sequence[str]) -> str:
+    return "are" if len(names) > 1 else "is"

@@ -1,0 +1,195 @@
+"""The recipe of a study: one YAML file that says what is compared on what, at which budget."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from morphogen.problems import Problem, as_problem
+
+EMBEDDED = Path(__file__).parent / "default.yaml"
+"""The comparison on phantoms that needs no data."""
+
+
+class RecipePart(BaseModel):
+    """Frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Budget(RecipePart):
+    """What every method gets, the same for all: seconds of training, or images seen."""
+
+    seconds: float | None = Field(default=None, gt=0)
+    images: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Budget":
+        if (self.seconds is None) == (self.images is None):
+            raise ValueError("either seconds or images")
+        return self
+
+    @property
+    def words(self) -> str:
+        """The budget in words."""
+        if self.seconds is not None:
+            return f"{self.seconds:g} seconds of training for each method"
+        return f"{self.images:,} images seen by each method"
+
+
+class PhantomSource(RecipePart):
+    """Images that the program makes itself.
+
+    Attributes:
+        kind: "rock", "fiber" or "root".
+        count: number of specimens.
+        size: height and width of each in pixels.
+        parameters: see ``morphogen phantom KIND --help``.
+    """
+
+    kind: str
+    count: int = Field(default=12, ge=2)
+    size: tuple[int, int] = (256, 256)
+    parameters: dict[str, float] = {}
+
+
+class FileSource(RecipePart):
+    """Images on disk, relative to the folder given with ``--images``.
+
+    Attributes:
+        path: a folder, a volume or an image.
+        files: glob pattern of file names in the folder.
+        axis: axis along which volumes are sliced.
+        specimen_pattern: regular expression that finds the specimen's name in the file name.
+        pixel_size_um: pixel size, where the files don't say it.
+        shrink: whole factor by which the images are made smaller.
+    """
+
+    path: str
+    files: str = "*"
+    axis: Literal[0, 1, 2] = 0
+    specimen_pattern: str | None = None
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    shrink: int = Field(default=1, ge=1)
+
+
+class SpecimenRecipe(RecipePart):
+    """One image set of the study.
+
+    Attributes:
+        kind: kind of specimen: which phase, which descriptors.
+        about: a sentence for the page.
+        phantom: phantoms to make; or
+        images: images to read.
+        another_phantom, another_images: measured images of another specimen, for the control of that name.
+        crop: height and width of what is trained, generated and compared.
+        symmetries: flips and turns that the specimen allows; by default those of its kind.
+        held_out: share of the measured area that no method sees.
+        clip_percent: share of extreme pixels that the intensity map may cut at each end.
+    """
+
+    kind: str
+    about: str = ""
+    phantom: PhantomSource | None = None
+    images: FileSource | None = None
+    another_phantom: PhantomSource | None = None
+    another_images: FileSource | None = None
+    crop: tuple[int, int] = (64, 64)
+    symmetries: tuple[Literal["flip_horizontal", "flip_vertical", "quarter_turn"], ...] | None = None
+    held_out: float = Field(default=0.3, gt=0, lt=1)
+    clip_percent: float = Field(default=0.0, ge=0, lt=50)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SpecimenRecipe":
+        if (self.phantom is None) == (self.images is None):
+            raise ValueError("either with a phantom or with images")
+        if self.another_phantom is not None and self.another_images is not None:
+            raise ValueError("with one other specimen, a phantom or images")
+        return self
+
+
+class EvaluationRecipe(RecipePart):
+    """How sets are compared.
+
+    Attributes:
+        fields: at most so many fields of every set; so many images are generated.
+        features: what distances are computed over.
+        inception: TorchScript file of the Inception network, for "inception".
+        resamples: replicates of the bootstrap.
+    """
+
+    fields: int = Field(default=256, ge=8)
+    features: tuple[str, ...] = Field(default=("vgg16", "descriptors"), min_length=1)
+    inception: str | None = None
+    resamples: int = Field(default=200, ge=50)
+
+    @field_validator("features")
+    @classmethod
+    def _known(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        from morphogen.evaluation.evaluate import feature_names
+
+        for name in features:
+            if name not in feature_names():
+                raise ValueError(f"among {', '.join(feature_names())}")
+        return features
+
+
+class Recipe(RecipePart):
+    """A study.
+
+    Attributes:
+        title: heading of the page.
+        seed: of everything.
+        budget: the same for every method.
+        methods: settings of each method, by its name; {} for its defaults.
+        specimens: image sets by name.
+        evaluation: how sets are compared.
+    """
+
+    title: str
+    seed: int = Field(default=0, ge=0)
+    budget: Budget
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    specimens: dict[str, SpecimenRecipe] = Field(min_length=1)
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    @field_validator("specimens")
+    @classmethod
+    def _file_names(cls, specimens: dict[str, SpecimenRecipe]) -> dict[str, SpecimenRecipe]:
+        for name in specimens:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError("made of names of letters, digits, - and _, for they become folders")
+        return specimens
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        Problem: missing, not YAML, misspelt or impossible; the message names the key.
+    """
+    path = Path(path)
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Problem(f"there is no recipe {path}", do="check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = f" in line {line + 1}" if line is not None else ""
+        raise Problem(f"{path} is not YAML{where}", do="mend it; recipes/ has examples") from None
+    if not isinstance(found, dict):
+        raise Problem(f"{path} is empty or not a recipe", do="see recipes/ for examples")
+    return as_recipe(found, str(path))
+
+
+def as_recipe(found: dict[str, Any], where: str) -> Recipe:
+    """A recipe from plain data.
+
+    Raises:
+        Problem: misspelt or impossible; the message names the key.
+    """
+    try:
+        return Recipe.model_validate(found)
+    except ValidationError as error:
+        raise as_problem(error, where, Recipe) from None

@@ -1,0 +1,364 @@
+"""Run a study: images, trainings at one budget, generated sets, evidence, one page.
+
+The folder of a study holds everything: the recipe, a run folder for every training, every generated set,
+the records as JSON, and the page. A study that was stopped goes on where it was.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+import morphogen
+from morphogen.evaluation.evaluate import evaluate, extractors
+from morphogen.evaluation.segmentation import Threshold
+from morphogen.generation.generate import timed_generation
+from morphogen.images.cropping import independent_fields, require_room
+from morphogen.images.folders import read_images, write_images
+from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.splitting import Split, split
+from morphogen.methods.method import ImageShape, method_class, method_settings
+from morphogen.phantoms.phantom import image_set, phantoms
+from morphogen.problems import Problem
+from morphogen.progress import console
+from morphogen.report.page import write_page
+from morphogen.report.study_record import CurvePoint, MethodRecord, SpecimenRecord, StudyRecord
+from morphogen.specimens.specimen import specimen as kind_of_specimen
+from morphogen.studies.memory import PeakMemory
+from morphogen.studies.recipe import (
+    EMBEDDED,
+    FileSource,
+    PhantomSource,
+    Recipe,
+    SpecimenRecipe,
+    as_recipe,
+    read_recipe,
+)
+from morphogen.training.run import Run
+from morphogen.training.train import DivergedError, train
+from morphogen.whole_files import new_folder, write_text_whole
+
+_ANOTHER_SEED = 7919  # the other specimen of a phantom control must not repeat the studied ones
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An image set that has passed every check, split and ready to train on."""
+
+    name: str
+    recipe: SpecimenRecipe
+    split: Split
+    another: dict[str, ImageSet]
+    symmetries: frozenset[str]
+
+
+def study(
+    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
+    *,
+    images: Path | str | None = None,
+    folder: Path | str | None = None,
+    only: Sequence[str] = (),
+    seconds: float | None = None,
+    go_on: bool = False,
+    cpu: bool = False,
+) -> Path:
+    """Compare methods on image sets and write a page.
+
+    Args:
+        recipe: a recipe or its file; without one, the embedded comparison on phantoms.
+        images: folder to which the recipe's paths are relative; by default the recipe's own folder.
+        folder: where everything goes; by default studies/NAME, numbered if that is taken.
+        only: names of specimens, to leave out the others.
+        seconds: another budget than the recipe's, in seconds.
+        go_on: go on with a study that was stopped, in ``folder``.
+        cpu: stay on the CPU even where there is a GPU.
+
+    Returns:
+        Path of the page, ``index.html``.
+
+    Raises:
+        Problem: anything that a person can put right; all images and settings are checked before the
+            first training starts.
+    """
+    started = time.perf_counter()
+    read, root, name = _recipe(recipe)
+    read = _narrowed(read, only, seconds)
+    state = PartialState(cpu=cpu)
+    for method, settings in read.methods.items():
+        method_settings(method, settings)
+    prepared = [
+        _prepare(specimen, part, read, Path(images) if images is not None else root)
+        for specimen, part in read.specimens.items()
+    ]
+    target = _folder(folder, name, read, go_on, state)
+    where = console() if state.is_main_process else None
+    trainings = len(prepared) * len(read.methods)
+    if where is not None:
+        where.print(f"{trainings} trainings ({read.budget.words}) into {target}")
+    records: list[SpecimenRecord] = []
+    shown: dict[str, dict[str, ImageSet]] = {}
+    for index, part in enumerate(prepared):
+        runs = {}
+        for offset, method in enumerate(read.methods):
+            if where is not None:
+                number = index * len(read.methods) + offset + 1
+                where.print(f"[{number}/{trainings}] {part.name}: {method}")
+            runs[method] = _trained(part, method, read, target, cpu)
+        if state.is_main_process:
+            record, pictures = _judged(part, runs, read, target, cpu)
+            records.append(record)
+            shown[part.name] = pictures
+    state.wait_for_everyone()
+    if not state.is_main_process:
+        return target / "index.html"
+    whole = StudyRecord(
+        title=read.title,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        morphogen=morphogen.__version__,
+        recipe=read.model_dump(mode="json", exclude_none=True),
+        command=_command(),
+        machine=_machine(cpu, state.num_processes),
+        budget=read.budget.words,
+        seconds_total=time.perf_counter() - started,
+        specimens=tuple(records),
+    )
+    return write_page(whole, shown, target)
+
+
+def _recipe(recipe: Recipe | Mapping[str, Any] | Path | str | None) -> tuple[Recipe, Path, str]:
+    """The recipe, the folder that its paths start from, and the study's name."""
+    if isinstance(recipe, Recipe):
+        return recipe, Path(), "study"
+    if isinstance(recipe, Mapping):
+        return as_recipe(dict(recipe), "the recipe"), Path(), "study"
+    path = Path(recipe) if recipe is not None else EMBEDDED
+    return read_recipe(path), path.parent, path.stem
+
+
+def _narrowed(recipe: Recipe, only: Sequence[str], seconds: float | None) -> Recipe:
+    for name in only:
+        if name not in recipe.specimens:
+            raise Problem(f"the recipe has no specimen '{name}'", do=f"choose among {', '.join(recipe.specimens)}")
+    changed = recipe.model_dump(exclude_none=True)
+    if only:
+        changed["specimens"] = {name: changed["specimens"][name] for name in only}
+    if seconds is not None:
+        changed["budget"] = {"seconds": seconds}
+    return as_recipe(changed, "the recipe")
+
+
+def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path) -> _Prepared:
+    """Read and check everything of one specimen, so that nothing fails after an hour of training."""
+    kind = kind_of_specimen(part.kind)
+    source = part.phantom or part.images
+    assert source is not None
+    images = _images(source, recipe.seed, root)
+    require_room(images, part.crop)
+    shape = ImageShape(images.channels, *part.crop)
+    for method, settings in recipe.methods.items():
+        method_class(method).sizes(method_settings(method, settings)).check(method, shape)
+    another: dict[str, ImageSet] = {}
+    other = part.another_phantom or part.another_images
+    if other is not None:
+        others = _images(other, recipe.seed + _ANOTHER_SEED, root)
+        label = f"another {other.kind}" if isinstance(other, PhantomSource) else f"another: {Path(other.path).stem}"
+        require_room(others, part.crop)
+        another[label] = others
+    divided = split(images, crop=part.crop, held_out=part.held_out, seed=recipe.seed)
+    extractors(
+        recipe.evaluation.features,
+        Threshold.otsu(divided.held_out, kind.phase_is),
+        recipe.evaluation.inception,
+    )
+    symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
+    return _Prepared(name, part, divided, another, frozenset(symmetries))
+
+
+def _images(source: PhantomSource | FileSource, seed: int, root: Path) -> Pictures:
+    if isinstance(source, PhantomSource):
+        return image_set(
+            phantoms(source.kind, count=source.count, size=source.size, seed=seed, parameters=source.parameters)
+        )
+    return read_images(
+        root / source.path,
+        files=source.files,
+        axis=source.axis,
+        specimen_pattern=source.specimen_pattern,
+        pixel_size_um=source.pixel_size_um,
+        shrink=source.shrink,
+    )
+
+
+def _folder(folder: Path | str | None, name: str, recipe: Recipe, go_on: bool, state: PartialState) -> Path:
+    """The study's folder: a new one with the recipe in it, or the one to go on with."""
+    written = recipe.model_dump(mode="json", exclude_none=True)
+    if go_on:
+        if folder is None:
+            raise Problem("it is not said which study to go on with", do="name its folder with --out")
+        target = Path(folder)
+        try:
+            kept = json.loads((target / "recipe.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise Problem(f"{target} holds no study to go on with", do="leave --continue out") from None
+        if kept != written:
+            raise Problem(f"{target} was started with another recipe", do="choose another folder")
+        return target
+    target = Path(folder) if folder is not None else _free_folder(Path("studies") / name)
+    with state.main_process_first():
+        if state.is_main_process:
+            new_folder(target, "the study")
+            write_text_whole(target / "recipe.json", json.dumps(written, indent=1))
+    return target
+
+
+def _free_folder(wanted: Path) -> Path:
+    number, target = 1, wanted
+    while target.exists():
+        number += 1
+        target = wanted.with_name(f"{wanted.name}-{number}")
+    return target
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A run and what is not in its folder: peak memory, and a note where it went wrong."""
+
+    run: Run
+    peak_memory_mib: float
+    note: str = ""
+
+
+def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bool) -> _Trained:
+    folder = target / "runs" / f"{part.name}-{method}"
+    cost = folder / "cost.json"
+    resume = (folder / "run.json").exists()
+    if resume and cost.exists():
+        kept = json.loads(cost.read_text(encoding="utf-8"))
+        return _Trained(Run(folder), kept["peak_memory_mib"], kept["note"])
+    note = ""
+    with PeakMemory() as peak:
+        try:
+            run = train(
+                method,
+                part.split.training,
+                folder,
+                seconds=recipe.budget.seconds,
+                images_seen=recipe.budget.images,
+                size=part.recipe.crop,
+                settings=recipe.methods[method],
+                symmetries=part.symmetries,
+                seed=recipe.seed,
+                clip_percent=part.recipe.clip_percent,
+                go_on=resume,
+                cpu=cpu,
+            )
+        except DivergedError as error:
+            run, note = Run(folder), error.what
+    if PartialState().is_main_process:
+        write_text_whole(cost, json.dumps({"peak_memory_mib": peak.mib, "note": note}))
+    return _Trained(run, peak.mib, note)
+
+
+def _judged(
+    part: _Prepared, runs: Mapping[str, _Trained], recipe: Recipe, target: Path, cpu: bool
+) -> tuple[SpecimenRecord, dict[str, ImageSet]]:
+    """Generate from every run, compare, and put on record."""
+    where = console()
+    generated: dict[str, ImageSet] = {}
+    methods = []
+    for method, trained in runs.items():
+        drawn = timed_generation(trained.run, count=recipe.evaluation.fields, seed=recipe.seed, cpu=cpu, batch_size=32)
+        generated[method] = drawn.images
+        folder = target / "generated" / f"{part.name}-{method}"
+        write_images(drawn.images, folder)
+        methods.append(_method_record(method, trained, drawn.seconds_per_image, cpu))
+    with where.status(f"{part.name}: comparing") if where.is_terminal else _Silence() as status:
+        comparison = evaluate(
+            measured=part.split.held_out,
+            floor=part.split.training,
+            generated=generated,
+            another=part.another,
+            specimen=part.recipe.kind,
+            features=recipe.evaluation.features,
+            inception=recipe.evaluation.inception,
+            fields_at_most=recipe.evaluation.fields,
+            intensity=next(iter(runs.values())).run.record.intensity,
+            seed=recipe.seed,
+            resamples=recipe.evaluation.resamples,
+            progress=lambda words: status.update(f"{part.name}: {words}"),
+        )
+    source = part.recipe.images
+    record = SpecimenRecord(
+        name=part.name,
+        kind=part.recipe.kind,
+        about=part.recipe.about,
+        images=source.path if source is not None else "phantom",
+        training_fields_independent=independent_fields(part.split.training, part.recipe.crop),
+        held_out_fields_independent=independent_fields(part.split.held_out, part.recipe.crop),
+        crop_px=part.recipe.crop,
+        spacing_um=part.split.held_out[0].spacing_um,
+        split=part.split.how,
+        comparison=comparison,
+        methods=tuple(methods),
+    )
+    return record, {"measured": part.split.held_out, **generated, **part.another}
+
+
+def _method_record(method: str, trained: _Trained, seconds_per_image: float, cpu: bool) -> MethodRecord:
+    record, counters = trained.run.record, trained.run.counters
+    return MethodRecord(
+        method=method,
+        title=method_class(method).title,
+        settings=record.settings,
+        parameters=record.parameters,
+        seconds=counters["seconds"],
+        images_seen=int(counters["images_seen"]),
+        steps=int(counters["step"]),
+        peak_memory_mib=trained.peak_memory_mib,
+        seconds_per_image=seconds_per_image,
+        device=_device(cpu),
+        note=trained.note,
+        curve=tuple(
+            CurvePoint(seconds=line["seconds"], images_seen=line["images_seen"], losses=line["losses"])
+            for line in trained.run.progress()
+        ),
+    )
+
+
+class _Silence:
+    """A status that says nothing, for logs."""
+
+    def __enter__(self) -> "_Silence":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, words: str) -> None:
+        """Say nothing."""
+
+
+def _device(cpu: bool) -> str:
+    if torch.cuda.is_available() and not cpu:
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _machine(cpu: bool, processes: int) -> str:
+    many = f", {processes} processes" if processes > 1 else ""
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_device(cpu)}{many},"
+        f" Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def _command() -> str:
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

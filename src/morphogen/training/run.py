@@ -1,0 +1,242 @@
+"""The run folder: everything that a trained model is, in files that a person can read or check.
+
+    run.json             what was trained on what, how, by which versions (never changes after the start)
+    state.safetensors    weights, averages, optimiser moments and counters: one file, whole or not at all
+    weights.safetensors  the weights to sample from (averaged where the method averages)
+    progress.jsonl       one line a report
+    tensorboard/         the same for TensorBoard
+
+Nothing is a pickle.
+"""
+
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import morphogen
+from morphogen.images.intensity import IntensityMap
+from morphogen.methods.method import GenerativeMethod, ImageShape, method_class, method_settings
+from morphogen.problems import Problem
+from morphogen.training.fit import Plan, TrainingState, new_state
+from morphogen.whole_files import write_text_whole, write_whole
+
+FORMAT = 1
+"""Number of the run folder's layout; a folder of another number is refused."""
+
+
+class Lineage(BaseModel):
+    """Where a run comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    morphogen: str
+    torch: str
+    platform: str
+    created: str
+    command: str
+
+    @classmethod
+    def now(cls, command: str) -> "Lineage":
+        """That of a run that starts now."""
+        return cls(
+            morphogen=morphogen.__version__,
+            torch=torch.__version__,
+            platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+        )
+
+
+class TrainingImages(BaseModel):
+    """What a run was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    pictures: int
+    specimens: tuple[str, ...]
+    independent_fields: float
+    symmetries: tuple[str, ...]
+    spacing_um: tuple[float | None, float | None]
+
+
+class RunRecord(BaseModel):
+    """Contents of ``run.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    method: str
+    settings: dict[str, Any]
+    plan: Plan
+    shape: tuple[int, int, int]
+    intensity: IntensityMap
+    images: TrainingImages
+    parameters: int
+    lineage: Lineage
+
+
+class Run:
+    """A run folder.
+
+    Args:
+        folder: where it is.
+
+    Raises:
+        Problem: it is no run folder, is damaged, or belongs to another version.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.record = _read_record(self.folder)
+
+    @classmethod
+    def create(cls, folder: Path, record: RunRecord) -> "Run":
+        """Start a run in a folder that exists and is empty."""
+        write_text_whole(folder / "run.json", record.model_dump_json(indent=1))
+        return cls(folder)
+
+    @property
+    def shape(self) -> ImageShape:
+        """Shape of the images."""
+        return ImageShape(*self.record.shape)
+
+    def new_method(self) -> GenerativeMethod:
+        """The method with fresh weights, the same for the same seed."""
+        torch.manual_seed(self.record.plan.seed)
+        settings = method_settings(self.record.method, self.record.settings)
+        return method_class(self.record.method)(settings, self.shape)
+
+    def trained_method(self) -> GenerativeMethod:
+        """The method with the weights to sample from.
+
+        Raises:
+            Problem: training has not saved any yet, or the file is damaged.
+        """
+        method = self.new_method()
+        tensors, _ = _read_tensors(self.folder / "weights.safetensors")
+        method.load_state_dict(tensors)
+        return method.eval().requires_grad_(False)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.folder / "state.safetensors").exists()
+
+    def save_state(self, method: GenerativeMethod, state: TrainingState) -> None:
+        """Write the checkpoint and the weights to sample from; each is whole or not there."""
+        weights = method.state_dict()
+        tensors = {f"weights/{name}": value for name, value in weights.items()}
+        tensors |= {f"averaged/{name}": value for name, value in state.averaged.values.items()}
+        for owned, optimiser in state.optimisers.items():
+            for index, moments in optimiser.state_dict()["state"].items():
+                for name, value in moments.items():
+                    tensors[f"optimiser/{'+'.join(owned)}/{index}/{name}"] = value
+        counters = {
+            "step": state.step,
+            "images_seen": state.images_seen,
+            "seconds": state.seconds,
+            "finished": state.finished,
+        }
+        _write_tensors(self.folder / "state.safetensors", tensors, counters)
+        _write_tensors(self.folder / "weights.safetensors", {**weights, **state.averaged.values}, counters)
+
+    def load_state(self, method: GenerativeMethod) -> TrainingState:
+        """Fill ``method`` and return the state as they were when saved.
+
+        Raises:
+            Problem: there is no checkpoint, or it is damaged.
+        """
+        tensors, counters = _read_tensors(self.folder / "state.safetensors")
+        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "averaged": {}, "optimiser": {}}
+        for key, value in tensors.items():
+            kind, _, name = key.partition("/")
+            groups[kind][name] = value
+        method.load_state_dict(groups["weights"])
+        state = new_state(method)
+        device = next(method.parameters()).device
+        state.averaged.values = {name: value.to(device) for name, value in groups["averaged"].items()}
+        for owned, optimiser in state.optimisers.items():
+            prefix = "+".join(owned) + "/"
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in groups["optimiser"].items():
+                if key.startswith(prefix):
+                    index, name = key.removeprefix(prefix).split("/")
+                    moments.setdefault(int(index), {})[name] = value
+            optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        state.step, state.images_seen = int(counters["step"]), int(counters["images_seen"])
+        state.seconds, state.finished = float(counters["seconds"]), bool(counters["finished"])
+        return state
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """Steps, images seen, seconds and whether finished, as last saved.
+
+        Raises:
+            Problem: nothing was saved yet.
+        """
+        path = self.folder / "weights.safetensors"
+        _require(path)
+        with safe_open(path, framework="pt") as file:
+            found: dict[str, float] = json.loads(file.metadata()["counters"])
+        return found
+
+    def progress(self) -> list[dict[str, Any]]:
+        """The lines of ``progress.jsonl``."""
+        path = self.folder / "progress.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _read_record(folder: Path) -> RunRecord:
+    path = folder / "run.json"
+    if not folder.exists():
+        raise Problem(f"there is no folder {folder}", do="check the path")
+    if not path.exists():
+        raise Problem(
+            f"{folder} is not a run folder: it has no run.json",
+            do="give a folder made by 'morphogen train'",
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        number = found.get("format") if isinstance(found, dict) else None
+        if number == FORMAT:
+            return RunRecord.model_validate(found)
+    except (ValueError, ValidationError):
+        raise Problem(f"{path} is damaged", do="restore it, or train again") from None
+    version = str(found.get("lineage", {}).get("morphogen", "another version")) if isinstance(found, dict) else "?"
+    raise Problem(
+        f"{folder} was written by Morphogen {version} in run format {number}, and this one reads format {FORMAT}",
+        do="open it with that version, or train again",
+    )
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise Problem(f"{path.parent} has no {path.name} yet", do="let the training run until it has saved once")
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"format": str(FORMAT), "counters": json.dumps(counters)}
+    write_whole(path, lambda temporary: save_file(on_cpu, temporary, metadata=metadata))
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    _require(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            counters = json.loads(file.metadata()["counters"])
+    except (SafetensorError, ValueError, KeyError):
+        raise Problem(f"{path} is damaged", do="restore it, or train again") from None
+    return tensors, counters

@@ -1,0 +1,14 @@
+"""One thread for every test: two cores are shared, and spinning threads on them cost more than they bring."""
+
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)

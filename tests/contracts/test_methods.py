@@ -1,0 +1,179 @@
+"""What every method promises; a new file in methods/ is tested without a line here (but see small_sets.SMALL)."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from accelerate import Accelerator
+from small_sets import SMALL, random_set
+
+from morphogen.images.cropping import RandomCrops
+from morphogen.images.intensity import IntensityMap
+from morphogen.mathematics.randomness import Randomness
+from morphogen.methods.method import (
+    Batch,
+    ImageShape,
+    SampleRequest,
+    method_class,
+    method_names,
+    method_settings,
+)
+from morphogen.problems import Problem
+from morphogen.training.fit import Plan, fit, learning_rate, new_state, parameters_of
+
+METHODS = method_names()
+
+
+@pytest.fixture(params=METHODS)
+def name(request) -> str:
+    return request.param
+
+
+def build(name: str, channels: int = 1, height: int = 16, width: int = 24, **changes):
+    torch.manual_seed(0)
+    settings = method_settings(name, SMALL[name] | changes)
+    return method_class(name)(settings, ImageShape(channels, height, width))
+
+
+def crops(channels: int = 1, size: tuple[int, int] = (16, 24)) -> RandomCrops:
+    images = random_set(channels=channels)
+    return RandomCrops(images, size, IntensityMap.of(images), frozenset({"flip_horizontal"}), seed=5)
+
+
+def trained(name: str, images: int = 24, **changes):
+    method = build(name, **changes)
+    state = new_state(method)
+    reports = list(fit(method, crops(), Plan(images=images), state, Accelerator(cpu=True)))
+    return method, state, reports
+
+
+def test_every_parameter_belongs_to_a_phase(name):
+    method = build(name)
+    owned = {id(p) for phase in method.phases for p in parameters_of(method, phase)}
+    strays = [key for key, p in method.named_parameters() if id(p) not in owned]
+    assert strays == []
+
+
+def test_a_phase_moves_what_it_owns_and_nothing_else(name):
+    for phase in build(name).phases:
+        method = build(name)
+        before = {key: value.clone() for key, value in method.state_dict().items()}
+        method.phases = (phase,)
+        state = new_state(method)
+        next(fit(method, crops(), Plan(images=400), state, Accelerator(cpu=True)))
+        moved = {
+            key.partition(".")[0] for key, value in method.state_dict().items() if not torch.equal(value, before[key])
+        }
+        assert moved == set(phase.trains)
+
+
+def test_phases_that_share_an_optimiser_agree_on_it(name):
+    method = build(name)
+    for phase in method.phases:
+        for other in method.phases:
+            if phase.trains == other.trains:
+                assert (phase.learning_rate, phase.betas) == (other.learning_rate, other.betas)
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_halves(name):
+    """Without this, two processes would not train what one does."""
+    method = build(name)
+    images = crops()(0, 4)
+    for index, phase in enumerate(method.phases):
+        whole = method.loss(phase.name, Batch(images), Randomness.of_images(0, 0, 4, purpose=index)).total
+        halves = [
+            method.loss(phase.name, Batch(images[i : i + 2]), Randomness.of_images(0, i, 2, purpose=index)).total
+            for i in (0, 2)
+        ]
+        torch.testing.assert_close(whole, (halves[0] + halves[1]) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_a_picture_does_not_depend_on_its_batch(name):
+    method = build(name).eval()
+    with torch.no_grad():
+        together = method.sample(SampleRequest(), Randomness.of_images(7, 0, 5))
+        apart = torch.cat([method.sample(SampleRequest(), Randomness.of_images(7, k, 1)) for k in range(5)])
+    torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-4)
+    assert (together[0] - together[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_rectangles(name, channels):
+    method = build(name, channels=channels)
+    loss = method.loss(method.phases[0].name, Batch(crops(channels)(0, 2)), Randomness.of_images(0, 0, 2))
+    assert torch.isfinite(loss.total)
+    with torch.no_grad():
+        drawn = method.sample(SampleRequest(), Randomness.of_images(0, 0, 2))
+    assert drawn.shape == (2, channels, 16, 24)
+    assert torch.isfinite(drawn).all()
+
+
+def test_a_size_that_does_not_fit_is_refused_with_those_that_do(name):
+    sizes = method_class(name).sizes(method_settings(name, SMALL[name]))
+    with pytest.raises(Problem, match=f"{name} cannot take images of 17 x 64: .*multiples of"):
+        sizes.check(name, ImageShape(1, 17, 64))
+    least = -(-sizes.at_least // sizes.multiple_of) * sizes.multiple_of
+    build(name, height=least, width=least + sizes.multiple_of)
+
+
+def test_training_lowers_the_loss_that_it_says_it_lowers(name):
+    """On one image seen again and again, the first phase's loss must fall; a GAN's discriminator must learn."""
+    method, _, reports = trained(name, images=240)
+    watched = {"vae": "reconstruction", "dcgan": "discriminator", "ddpm": "denoising"}.get(
+        name, next(iter(reports[0].losses))
+    )
+    losses = [report.losses[watched] for report in reports if watched in report.losses]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_seed_others(name):
+    first, _, _ = trained(name)
+    second, _, _ = trained(name)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key]), key
+    other = build(name)
+    list(fit(other, crops(), Plan(images=24, seed=1), new_state(other), Accelerator(cpu=True)))
+    assert any(not torch.equal(v, first.state_dict()[k]) for k, v in other.state_dict().items())
+
+
+def test_averages_follow_the_weights_at_a_distance(name):
+    method, state, _ = trained(name, images=80)
+    now = method.state_dict()
+    assert {key.partition(".")[0] for key in state.averaged.values} == set(method.averaged)
+    apart = [
+        float((average - now[key]).abs().max())
+        for key, average in state.averaged.values.items()
+        if average.is_floating_point()
+    ]
+    assert 0 < max(apart) < 0.5
+
+
+def test_settings_refuse_what_they_do_not_know(name):
+    with pytest.raises(Problem, match=r"'batch_sice' is not a known key: did you mean 'batch_size'\?"):
+        method_settings(name, {"batch_sice": 4})
+    with pytest.raises(Problem, match="'batch_size' is 0: it should be"):
+        method_settings(name, {"batch_size": 0})
+
+
+def test_an_unknown_method_is_named_with_the_known_ones():
+    with pytest.raises(Problem, match=f"there is no method 'vea': choose one of .*{METHODS[-1]}"):
+        method_class("vea")
+
+
+def test_the_learning_rate_rises_and_falls_as_it_says(name):
+    for phase in build(name).phases:
+        if phase.falls:
+            assert learning_rate(phase, 1.0, 10**9) < 1e-12
+            assert learning_rate(phase, 0.5, 10**9) == pytest.approx(phase.learning_rate / 2)
+        if phase.warm_up_images:
+            assert learning_rate(phase, 0.0, 0) < phase.learning_rate / 10
+        assert learning_rate(phase, 0.0, 10**9) == pytest.approx(phase.learning_rate)
+
+
+def test_the_loop_can_be_left_between_two_steps():
+    method = build("vae")
+    state = new_state(method)
+    reports: Iterator = fit(method, crops(), Plan(images=400), state, Accelerator(cpu=True))
+    first = next(reports)
+    assert (first.step, first.images_seen, state.step, state.images_seen) == (1, 4, 1, 4)
+    assert all(p.grad is None for p in method.parameters())

@@ -1,0 +1,52 @@
+"""Two processes under torchrun and one train the same weights from the same global batch."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_sets import SMALL, random_set
+
+from morphogen.images.folders import write_images
+from morphogen.methods.method import method_names
+from morphogen.training.run import Run
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_two_processes_and_one_give_the_same_weights(tmp_path, method):
+    write_images(random_set(), tmp_path / "set")
+    for processes in (1, 2):
+        _launch(tmp_path, method, processes)
+    one, two = (load_file(tmp_path / f"run{n}" / "weights.safetensors") for n in (1, 2))
+    assert Run(tmp_path / "run2").counters["images_seen"] == 24
+    # Sums over a batch and over two halves of it differ in the last digits, and Adam blows up the smallest
+    # gradients, so the difference is held against how far training moved the weights.
+    fresh = Run(tmp_path / "run1").new_method().state_dict()
+    moved = torch.cat([(value - fresh[key]).flatten() for key, value in one.items()])
+    apart = torch.cat([(value - two[key]).flatten() for key, value in one.items()])
+    assert moved.norm() > 1e-4 * torch.cat([value.flatten() for value in fresh.values()]).norm()
+    assert apart.norm() < 0.02 * moved.norm()
+
+
+def _launch(folder, method, processes):
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+    launcher += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
+    settings = [f"--set={name}={value}" for name, value in SMALL[method].items()]
+    subprocess.run(
+        [sys.executable, *launcher, "-m", "morphogen", "train", method, str(folder / "set"), "--cpu"]
+        + ["--out", str(folder / f"run{processes}"), "--images-seen", "24", "--crop", "16", "24", *settings],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def _free_port():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]

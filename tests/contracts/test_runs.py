@@ -1,0 +1,191 @@
+"""The run folder: whole or not at all, exact resumption, refusals that leave nothing behind."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from small_sets import NUMBERS, SMALL, random_set
+
+from morphogen.generation.generate import generate
+from morphogen.images.folders import read_images
+from morphogen.methods.method import method_names
+from morphogen.problems import Problem
+from morphogen.training.run import Run
+from morphogen.training.train import DivergedError, train
+
+METHODS = method_names()
+SIZE = (16, 24)
+
+
+def start(folder, method="vae", images=None, **options):
+    options = {"images_seen": 24, "size": SIZE, "settings": SMALL[method], "seed": 3, "cpu": True} | options
+    return train(method, images or random_set(), folder, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path, method):
+    """The stopped run is interrupted as a person would: by an exception between two steps, after a checkpoint."""
+    options = {"size": SIZE, "settings": SMALL[method], "seed": 3, "cpu": True, "images_seen": 40}
+    whole = train(method, random_set(), tmp_path / "whole", **options)
+
+    def stop_after_four(report):
+        if report.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(method, random_set(), tmp_path / "parts", on_report=stop_after_four, save_every_seconds=1e-9, **options)
+    kept = Run(tmp_path / "parts")
+    assert kept.counters["step"] == 4
+    parts = train(method, random_set(), tmp_path / "parts", go_on=True, **options)
+    assert parts.counters["step"] == whole.counters["step"] == 10
+    for file in ("weights", "state"):
+        one, two = (_tensors(run.folder / f"{file}.safetensors") for run in (whole, parts))
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            assert torch.equal(value, two[key]), key
+    seen = [line["images_seen"] for line in parts.progress()]
+    assert seen == sorted(set(seen))
+
+
+def _tensors(path):
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_saved_opened_and_sampled_again_at_any_batch_size(tmp_path, method):
+    run = start(tmp_path / "run", method)
+    once = generate(run, count=5, seed=9, batch_size=5, cpu=True)
+    again = generate(Run(tmp_path / "run"), count=5, seed=9, batch_size=2, cpu=True)
+    for a, b in zip(once, again, strict=True):
+        # The last digit of a float may depend on the batch size, and turn over the rounding of a grey level.
+        assert np.abs(a.pixels.astype(int) - b.pixels.astype(int)).max() <= 1
+    other = generate(run, count=5, seed=10, cpu=True)
+    assert any((a.pixels != b.pixels).any() for a, b in zip(once, other, strict=True))
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_comes_out_has_the_type_scale_and_pixel_size_of_what_went_in(tmp_path, dtype, channels):
+    images = random_set(dtype=dtype, channels=channels)
+    run = start(tmp_path / "run", images=images)
+    generate(run, count=2, folder=tmp_path / "out", cpu=True)
+    (tmp_path / "out" / "images" / "manifest.json").unlink()  # the files alone must say it
+    read = read_images(tmp_path / "out")
+    assert read[0].pixels.dtype == dtype
+    assert read[0].pixels.shape == (channels, *SIZE)
+    np.testing.assert_allclose(read[0].spacing_um, (2.5, 2.5), rtol=1e-5)
+    low = min(p.pixels.min() for p in images)
+    high = max(p.pixels.max() for p in images)
+    assert all(low <= p.pixels.min() and p.pixels.max() <= high for p in read)
+
+
+def test_a_checkpoint_that_cannot_be_finished_leaves_the_last_one(tmp_path, monkeypatch):
+    run = start(tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")}
+
+    def full_disk(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("morphogen.training.run.save_file", full_disk)
+    with pytest.raises(Problem, match="the disk is full"):
+        start(tmp_path / "run", images_seen=48, go_on=True)
+    after = {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")}
+    assert after == before
+    assert not list(run.folder.glob(".*"))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_finite_weights(tmp_path, monkeypatch):
+    from morphogen.methods import vae
+
+    honest = vae.Method.loss
+    calls = []
+
+    def breaks_at_the_fourth(self, phase, batch, randomness):
+        calls.append(phase)
+        loss = honest(self, phase, batch, randomness)
+        return vae.Loss(loss.total * float("nan"), loss.parts) if len(calls) == 4 else loss
+
+    monkeypatch.setattr(vae.Method, "loss", breaks_at_the_fourth)
+    with pytest.raises(DivergedError, match=r"vae: .*'bound' is no longer finite at step 4.*smaller learning rate"):
+        start(tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.counters["step"] == 3
+    assert all(torch.isfinite(value).all() for value in run.trained_method().state_dict().values())
+    generate(run, count=1, cpu=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (17, 24)}, "vae cannot take images of 17 x 24"),
+        ({"size": (64, 64)}, r"0.tif is 40 x 48, smaller than the crop 64 x 64"),
+        ({"settings": {"chanels": [8]}}, r"'chanels' is not a known key: did you mean 'channels'\?"),
+        ({"images_seen": 0}, "images"),
+        ({"precision": "bf16"}, "bf16 is slower than fp32 on a CPU"),
+        ({"compiled": True}, "compiling"),
+    ],
+)
+def test_a_refused_run_leaves_no_folder(tmp_path, change, message):
+    with pytest.raises(Problem, match=message):
+        start(tmp_path / "run", **change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_little_disk_is_said_before_training(tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 10**9, 1000))
+    with pytest.raises(Problem, match="a run of vae needs .* MB .*: free some space"):
+        start(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_not_overwritten(tmp_path):
+    start(tmp_path / "run")
+    with pytest.raises(Problem, match="exists and is not empty: choose a new folder"):
+        start(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "dcgan", "settings": SMALL["dcgan"]}, "is a run of vae, not of dcgan"),
+        ({"seed": 4}, "was started with seed 3, not 4"),
+        ({"images": random_set(seed=1)}, "was trained on other images"),
+    ],
+)
+def test_going_on_with_something_else_is_refused(tmp_path, change, message):
+    start(tmp_path / "run")
+    with pytest.raises(Problem, match=message):
+        start(tmp_path / "run", go_on=True, **change)
+
+
+def test_run_folders_that_cannot_be_read_say_why(tmp_path):
+    with pytest.raises(Problem, match="there is no folder"):
+        Run(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Problem, match="is not a run folder"):
+        Run(tmp_path / "empty")
+    run = start(tmp_path / "run")
+    record = json.loads((run.folder / "run.json").read_text())
+    record["format"] = 99
+    record["lineage"]["morphogen"] = "7.1"
+    (run.folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(Problem, match=r"written by Morphogen 7\.1 in run format 99, and this one reads format 1"):
+        Run(run.folder)
+    (run.folder / "run.json").write_text('{"format": 1, "method"')
+    with pytest.raises(Problem, match="is damaged"):
+        Run(run.folder)
+
+
+def test_damaged_weights_are_not_sampled(tmp_path):
+    run = start(tmp_path / "run")
+    weights = run.folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(Problem, match="is damaged: restore it, or train again"):
+        generate(run, count=1)
