@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from small_sets import NUMBERS, random_set
 
 from morphogen.images.cropping import RandomCrops, independent_fields
 from morphogen.images.folders import read_images, write_images
@@ -15,6 +14,7 @@ from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
 from morphogen.images.splitting import split
 from morphogen.problems import Problem
+from small_sets import NUMBERS, random_set
 
 HOLDS = {".png": ("uint8", "uint16"), ".tif": tuple(NUMBERS)}
 
@@ -191,7 +191,7 @@ def test_nothing_wraps_on_the_way_out():
 
 def test_a_constant_image_is_refused():
     picture = Picture(np.full((1, 8, 8), 7, np.uint8), (1, 1), Origin("s", "flat.png"))
-    with pytest.raises(Problem, match="all pixels of flat.png have the value 7"):
+    with pytest.raises(Problem, match=r"all pixels of flat\.png have the value 7"):
         IntensityMap.of([picture])
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 from accelerate import Accelerator
-from small_sets import SMALL, random_set
 
 from morphogen.images.cropping import RandomCrops
 from morphogen.images.intensity import IntensityMap
@@ -20,6 +19,7 @@ from morphogen.methods.method import (
 )
 from morphogen.problems import Problem
 from morphogen.training.fit import Plan, fit, learning_rate, new_state, parameters_of
+from small_sets import SMALL, random_set
 
 METHODS = method_names()
 
@@ -118,7 +118,7 @@ def test_a_size_that_does_not_fit_is_refused_with_those_that_do(name):
 
 def test_training_lowers_the_loss_that_it_says_it_lowers(name):
     """On one image seen again and again, the first phase's loss must fall; a GAN's discriminator must learn."""
-    method, _, reports = trained(name, images=240)
+    _method, _, reports = trained(name, images=240)
     watched = {"vae": "reconstruction", "dcgan": "discriminator", "ddpm": "denoising"}.get(
         name, next(iter(reports[0].losses))
     )

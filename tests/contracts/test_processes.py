@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_sets import SMALL, random_set
 
 from morphogen.images.folders import write_images
 from morphogen.methods.method import method_names
 from morphogen.training.run import Run
+from small_sets import SMALL, random_set
 
 
 @pytest.mark.parametrize("method", method_names())
@@ -35,9 +35,10 @@ def _launch(folder, method, processes):
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
     launcher += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
     settings = [f"--set={name}={value}" for name, value in SMALL[method].items()]
+    command = ["-m", "morphogen", "train", method, str(folder / "set"), "--cpu", "--images-seen", "24"]
+    command += ["--out", str(folder / f"run{processes}"), "--crop", "16", "24", *settings]
     subprocess.run(
-        [sys.executable, *launcher, "-m", "morphogen", "train", method, str(folder / "set"), "--cpu"]
-        + ["--out", str(folder / f"run{processes}"), "--images-seen", "24", "--crop", "16", "24", *settings],
+        [sys.executable, *launcher, *command],
         check=True,
         capture_output=True,
         text=True,

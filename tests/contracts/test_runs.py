@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_sets import NUMBERS, SMALL, random_set
 
 from morphogen.generation.generate import generate
 from morphogen.images.folders import read_images
@@ -13,6 +12,7 @@ from morphogen.methods.method import method_names
 from morphogen.problems import Problem
 from morphogen.training.run import Run
 from morphogen.training.train import DivergedError, train
+from small_sets import NUMBERS, SMALL, random_set
 
 METHODS = method_names()
 SIZE = (16, 24)
@@ -140,7 +140,7 @@ def test_too_little_disk_is_said_before_training(tmp_path, monkeypatch):
 
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 10**9, 1000))
-    with pytest.raises(Problem, match="a run of vae needs .* MB .*: free some space"):
+    with pytest.raises(Problem, match=r"a run of vae needs .* MB .*: free some space"):
         start(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

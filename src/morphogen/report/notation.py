@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SMALLEST_PLAIN, LARGEST_PLAIN, LARGEST_COUNT = 1e-3, 1e6, 1e12
+ROUNDING_ERROR = 1e-12
+"""What is smaller with both ends of its interval is what computing leaves of a zero."""
+
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -30,8 +33,10 @@ class Rounded:
 def rounded(value: float, low: float, high: float) -> Rounded:
     """A value with its interval, each as text to the place that the interval's width allows."""
     largest = max((abs(v) for v in (value, low, high) if math.isfinite(v)), default=0.0)
+    if largest < ROUNDING_ERROR:
+        value, low, high = (v if math.isnan(v) else 0.0 for v in (value, low, high))
     exponent = 0
-    if largest > 0 and not SMALLEST_PLAIN <= largest < LARGEST_PLAIN:
+    if largest >= ROUNDING_ERROR and not SMALLEST_PLAIN <= largest < LARGEST_PLAIN:
         exponent = math.floor(math.log10(largest))
     scale = 10.0**exponent
     half = (high - low) / 2 / scale

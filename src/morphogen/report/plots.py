@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -72,8 +73,11 @@ _MARKERS = "osD^vP"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _POINTS_DRAWN = 300
 _LONGEST_NAME = 18
-_LEAST_RATIO = 0.1
-"""A logarithmic axis of ratios goes no lower: how far an image set is below the floor is nothing to see."""
+_MOST_BEYOND = 10.0
+"""An axis of ratios goes this many times beyond the farthest generated set: noise can be a million floors
+away, and must not squeeze together what is to be compared. It then ends in an arrow."""
+_LEAST_RATIO = -10.0
+"""An axis of ratios goes no lower; what lies there ends in an arrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +154,15 @@ def interval_plot(
         rows: the sets, from top to bottom.
         axis: name and unit of the axis.
         subtitle: what it is measured over, in small type.
-        logarithmic: whether the axis is; intervals that reach zero or below end in an arrow.
+        logarithmic: whether the axis is, beyond one; between minus one and one it is linear, because an
+            unbiased distance can be zero or below.
         line: where a reference line stands.
         band: interval that is shaded over all rows.
     """
     rows = [row for row in rows if row.interval.known]
-    limits = _limits([*_reach(rows), *_reach_of(band, line)], logarithmic, _LEAST_RATIO)
+    reach = [*_reach(rows), *_reach_of(band, line)]
+    farthest = max((row.interval.high for row in rows if row.style.filled), default=1.0)
+    limits = _ratio_limits(reach, _MOST_BEYOND * farthest) if logarithmic else _limits(reach, logarithmic=False)
     names = [_shortened(row.name) for row in rows]
     numbers = [str(rounded(row.interval.value, row.interval.low, row.interval.high)) for row in rows]
     left = min(max(74.0, 24 + 6.2 * max(map(len, names), default=0)), 132.0)
@@ -168,7 +175,7 @@ def interval_plot(
         if subtitle:
             figure.text(0, 1 - 25 / height, subtitle, va="center", fontsize=9.5, color=_MUTED)
         if logarithmic:
-            axes.set_xscale("log")
+            axes.set_xscale("symlog", linthresh=1.0, linscale=0.7)
         axes.set_xlim(*limits)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         if band is not None and band.known:
@@ -199,7 +206,7 @@ def curve_plot(title: str, curve: Curve, measured: Curve | None, style: Style, t
     """
     height = 190.0
     with rc_context(_RC):
-        figure, axes = _canvas(height, left=46, right=12, top=26, bottom=36)
+        figure, axes = _canvas(height, left=52, right=12, top=26, bottom=36)
         _title(figure, title, height, style)
         for drawn, colour, dash in ((measured, _INK, "-"), (curve, style.colour, _DASHES[1])):
             if drawn is None:
@@ -209,7 +216,7 @@ def curve_plot(title: str, curve: Curve, measured: Curve | None, style: Style, t
         axes.set_xlim(min(curve.x), max(curve.x))
         axes.set_ylim(min(0.0, *curve.low), top)
         axes.set_xlabel(_with_unit(curve.x_name, curve.x_unit), labelpad=3)
-        axes.set_ylabel(_with_unit(curve.descriptor, curve.y_unit), labelpad=4)
+        axes.set_ylabel(textwrap.fill(_with_unit(curve.descriptor, curve.y_unit), 22), labelpad=4)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         _plain_numbers(axes)
@@ -340,10 +347,10 @@ def _reach_of(band: Interval | None, line: float | None) -> list[float]:
     return found + ([band.low, band.high] if band is not None and band.known else [])
 
 
-def _limits(values: Sequence[float], logarithmic: bool, least: float = 0.0) -> tuple[float, float]:
-    """An axis that holds all values with some air; a logarithmic one only those above ``least``."""
+def _limits(values: Sequence[float], logarithmic: bool) -> tuple[float, float]:
+    """An axis that holds all values with some air; a logarithmic one those above zero."""
     if logarithmic:
-        held = [v for v in values if math.isfinite(v) and v > least] or [1.0]
+        held = [v for v in values if math.isfinite(v) and v > 0] or [1.0]
         bottom, top = min(held), max(held)
         if top / bottom < 10:  # at least a decade, so that its ticks say where one is
             middle = math.sqrt(top * bottom)
@@ -356,6 +363,13 @@ def _limits(values: Sequence[float], logarithmic: bool, least: float = 0.0) -> t
     return low - air, high + air
 
 
+def _ratio_limits(values: Sequence[float], most: float) -> tuple[float, float]:
+    """From zero, or below where something lies there, to beyond the largest; at least ten, at most ``most``."""
+    held = [v for v in values if math.isfinite(v)]
+    low, high = max(min(held, default=0.0), _LEAST_RATIO), max(min(max(held, default=10.0), most), 10.0)
+    return (1.3 * low - 0.15 if low < 0 else -0.15), 1.35 * high
+
+
 def _decades(limits: tuple[float, float]) -> list[float]:
     exponents = range(math.ceil(math.log10(limits[0]) - 1e-9), math.floor(math.log10(limits[1]) + 1e-9) + 1)
     step = max(1, math.ceil(len(exponents) / 5))
@@ -365,10 +379,13 @@ def _decades(limits: tuple[float, float]) -> list[float]:
 
 def _ticks(axes: Axes, limits: tuple[float, float], logarithmic: bool) -> None:
     if logarithmic:
-        axes.xaxis.set_major_locator(FixedLocator(_decades(limits)))
+        decades = [10.0**e for e in range(math.floor(math.log10(max(limits[1], 1.0))) + 1)]
+        every = math.ceil(len(decades) / 3)
+        ticks = [-10.0, 0.0, *decades[::every]]
+        axes.xaxis.set_major_locator(FixedLocator([t for t in ticks if limits[0] <= t <= limits[1]]))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 

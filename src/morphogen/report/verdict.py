@@ -264,22 +264,23 @@ def _closest(specimen: str, measure: _Measure) -> str:
 def _against_controls(measure: _Measure) -> list[Sentence]:
     """The leaders against the floor, and everything against the wrong specimen and noise."""
     found = []
+    unresolved: dict[str, list[str]] = {}
     for score in measure.of(measure.leaders):
         distance, floor, n = measure.distance(score), measure.floor(score), score.estimate
-        fields = _fields(n.n_measured, n.n_generated)
         if distance.overlaps(floor):
-            text = (
-                f"Between {score.compared} and measured images this measure found no difference {fields};"
-                " that does not show that there is none."
-            )
+            unresolved.setdefault(_fields(n.n_measured, n.n_generated), []).append(score.compared)
         elif floor.below(distance):
-            text = f"{score.compared} still differs from measured images by this measure."
+            found.append(f"{score.compared} still differs from measured images by this measure.")
         else:
-            text = (
+            found.append(
                 f"{score.compared} is closer than two measured sets are to each other, as copies would be:"
                 " look at its nearest training images."
             )
-        found.append(Sentence("controls", text))
+    for fields, names in unresolved.items():
+        found.append(
+            f"Between {listed(names)} and measured images this measure found no difference {fields}; that does"
+            " not show that there is none."
+        )
     controls = (
         (measure.control("another"), "images of another specimen"),
         (measure.control("noise"), "noise"),
@@ -291,8 +292,8 @@ def _against_controls(measure: _Measure) -> list[Sentence]:
         if no_closer:
             who = f"{listed(no_closer)} {_be(no_closer)}"
             text = f"{who} not shown to be closer than {what}, at {_ratio(control)}."
-            found.append(Sentence("controls", text))
-    return found
+            found.append(text)
+    return [Sentence("controls", text) for text in found]
 
 
 def _agreement(headline: _Measure, usable: Sequence[_Measure]) -> tuple[list[Sentence], bool]:
@@ -321,7 +322,7 @@ def _agreement(headline: _Measure, usable: Sequence[_Measure]) -> tuple[list[Sen
         found.append(f"{m.name} says otherwise: it puts {ahead} before {behind or listed(headline.leaders)}.")
     for m in single_out:
         first = listed([f"{s.compared} at {_ratio(s)}" for s in m.of(m.leaders)])
-        found.append(f"{m.name} does tell them apart: it puts {first} first.")
+        found.append(f"{m.name} tells more: it puts {first} first.")
     for m in undecided:
         found.append(f"{m.name} cannot tell {listed(m.leaders)} apart.")
     return [Sentence("agreement", text[:1].upper() + text[1:]) for text in found], bool(against)
@@ -351,13 +352,16 @@ def _physics(comparison: Comparison, leaders: Sequence[str]) -> list[Sentence]:
         if same:
             r, m = same[0]
             fields = _fields(m.n, r.n)
+            rest = [s.descriptor for s, _ in (same if other else same[1:])]
+            among = f"its {listed(rest, 'or')}"
+            if len(rest) > IN_NUMBERS:
+                among = f"any of its other {len(rest)} descriptors"
             if other:
-                parts.append(f"no difference was found in {listed([s.descriptor for s, _ in same])} {fields}")
+                parts.append(f"no difference was found in {among} {fields}")
             else:
-                rest = f", nor could its {listed([s.descriptor for s, _ in same[1:]], 'or')}" if same[1:] else ""
                 parts.append(
-                    f"its {r.descriptor}, {_reading(r)}, could not be told from the measured {_reading(m)}"
-                    f" {fields}{rest}"
+                    f"its {r.descriptor}, {_reading(r)}, could not be told from the measured {_reading(m)} {fields}"
+                    f"{f', nor could {among}' if rest else ''}"
                 )
         found.append(Sentence("physics", f"{name}: {'; '.join(parts)}."))
     ahead = [n for n in differing if n not in leaders and all(differing[n] < differing.get(x, 0) for x in leaders)]

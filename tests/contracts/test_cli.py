@@ -1,0 +1,232 @@
+"""The command line as a person meets it: help at once, the whole way through, and one line where it is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from morphogen.images.folders import read_images, write_images
+from morphogen.training.run import Run
+from small_sets import SMALL, random_set
+
+COMMANDS = ["phantom", "describe", "train", "generate", "evaluate", "study", "methods"]
+VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
+
+
+def morphogen(*words: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [sys.executable, "-m", "morphogen", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_heavy(tmp_path, command):
+    code = (
+        "import sys; sys.argv = ['morphogen', *sys.argv[1:]]\n"
+        "from morphogen.cli import cli\n"
+        "try: cli.main(standalone_mode=False)\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', [m for m in ('torch', 'numpy', 'scipy', 'diffusers', 'rich.progress') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "Usage:" in done.stdout
+    assert "HEAVY []" in done.stdout
+
+
+def test_the_whole_way_from_phantoms_to_evidence(tmp_path):
+    morphogen(
+        "phantom", "rock", "--out", "rock", "--count", "6", "--size", "96", "128", "--bits", "16", "-p",
+        "porosity=0.3", cwd=tmp_path,
+    )  # fmt: skip
+    images = read_images(tmp_path / "rock")
+    assert images[0].pixels.dtype == np.uint16
+    masks = read_images(tmp_path / "rock" / "masks")
+    assert np.mean([p.pixels == 255 for p in masks]) == pytest.approx(0.3, abs=0.02)
+    card = morphogen("describe", "rock", "--crop", "32", "32", "--sheet", "sheet.png", cwd=tmp_path).stdout
+    assert "6 of 96 x 128" in card
+    assert "5 um" in card
+    assert "room for 72 independent fields" in card
+    assert (tmp_path / "sheet.png").exists()
+    trained = morphogen(
+        "train", "vae", "rock", "--out", "run", "--images-seen", "40", "--crop", "32", "48", *VAE,
+        "--specimen", "rock", cwd=tmp_path,
+    )  # fmt: skip
+    assert "Trained vae on 40 images" in trained.stdout
+    morphogen("generate", "run", "--out", "made", "--count", "9", "--seed", "5", cwd=tmp_path)
+    made = read_images(tmp_path / "made")
+    assert (len(made), made[0].size, made[0].pixels.dtype) == (9, (32, 48), np.uint16)
+    assert made[0].spacing_um == (5, 5)
+    table = morphogen(
+        "evaluate", "--measured", "rock", "--generated", "made", "--features", "descriptors", "--json",
+        "found.json", cwd=tmp_path,
+    ).stdout  # fmt: skip
+    assert "porosity" in table
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert {score["role"] for score in found["scores"]} == {"generated", "floor", "identity", "noise"}
+    again = morphogen("generate", "run", "--out", "made", cwd=tmp_path, code=2)
+    assert "made exists and is not empty: choose a new folder" in again.stderr
+
+
+def test_a_study_ends_with_the_path_of_its_page_and_can_be_repeated(tmp_path):
+    recipe = {
+        "title": "Small",
+        "budget": {"images": 24},
+        "methods": {"vae": SMALL["vae"], "dcgan": SMALL["dcgan"]},
+        "specimens": {
+            "rock": {"kind": "rock", "phantom": {"kind": "rock", "count": 4, "size": [96, 96]}, "crop": [32, 32]}
+        },
+        "evaluation": {"fields": 8, "features": ["descriptors"], "resamples": 50},
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(recipe))
+    for number in ("", "-2"):
+        page = Path(morphogen("study", "small.yaml", cwd=tmp_path).stdout.strip().splitlines()[-1])
+        assert page == Path(f"studies/small{number}/index.html")
+        assert "<html" in (tmp_path / page).read_text()
+    first, second = (
+        json.loads((tmp_path / f"studies/small{n}/study.json").read_text())["specimens"][0] for n in ("", "-2")
+    )
+    assert first["comparison"] == second["comparison"]
+    # The page's generated images are on disk, and a finished study is repeated from them at once.
+    assert len(read_images(tmp_path / "studies/small/generated/rock-vae")) == 8
+    morphogen("study", "small.yaml", "--continue", "--out", "studies/small", cwd=tmp_path)
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(tmp_path):
+    write_images(random_set(), tmp_path / "set")
+    train = ["train", "vae", "set", "--out", "run", "--crop", "16", "24", *VAE, "--cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "morphogen", *train, "--seconds", "600"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    journal = tmp_path / "run" / "progress.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Stopped and saved; go on with --continue --out run" in said
+    assert "Traceback" not in said
+    stopped = Run(tmp_path / "run").counters
+    assert not stopped["finished"]
+    further = int(stopped["images_seen"]) + 40
+    morphogen(*train, "--images-seen", str(further), "--continue", cwd=tmp_path)
+    assert Run(tmp_path / "run").counters["images_seen"] == further
+
+
+def _nothing(folder: Path) -> None: ...
+
+
+def _set(folder: Path) -> None:
+    write_images(random_set(), folder / "set")
+
+
+def _empty(folder: Path) -> None:
+    (folder / "set").mkdir()
+
+
+def _text_called_png(folder: Path) -> None:
+    (folder / "set").mkdir()
+    (folder / "set" / "a.png").write_text("hello")
+
+
+def _half_a_tiff(folder: Path) -> None:
+    (folder / "set").mkdir()
+    tifffile.imwrite(folder / "set" / "a.tif", np.arange(40_000, dtype=np.uint16).reshape(200, 200))
+    data = (folder / "set" / "a.tif").read_bytes()
+    (folder / "set" / "a.tif").write_bytes(data[: len(data) // 2])
+
+
+def _nan_pixels(folder: Path) -> None:
+    (folder / "set").mkdir()
+    tifffile.imwrite(folder / "set" / "a.tif", np.full((80, 80), np.nan, np.float32))
+
+
+def _misspelt_recipe(folder: Path) -> None:
+    (folder / "r.yaml").write_text("title: x\nbudget: {secnds: 5}\nmethods: {vae: {}}\nspecimens: {}\n")
+
+
+def _old_run(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "run.json").write_text('{"format": 0, "lineage": {"morphogen": "0.0.1"}}')
+
+
+TRAIN = ("train", "vae", "set", "--out", "run")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "message"),
+    [
+        (_nothing, TRAIN, "there is no file or folder set"),
+        (_empty, TRAIN, "there are no images in set"),
+        (_text_called_png, TRAIN, "is not a PNG file, whatever its name says"),
+        (_half_a_tiff, TRAIN, "is a damaged TIFF file"),
+        (_nan_pixels, TRAIN, "6,400 pixels that are NaN or infinite"),
+        (_set, TRAIN, "is 40 x 48, smaller than the crop 64 x 64"),
+        (_set, (*TRAIN, "--crop", "17", "16"), "vae cannot take images of 17 x 16"),
+        (_set, ("train", "vea", "set"), "there is no method 'vea': choose one of dcgan, ddpm, vae"),
+        (_set, (*TRAIN, "--set", "latent=4"), "'latent' is not a known key: did you mean 'latent_dimensions'?"),
+        (_set, (*TRAIN, "--seconds", "5", "--images-seen", "5"), "two budgets were given"),
+        (_set, (*TRAIN, "--specimen", "rok"), "there is no kind of specimen 'rok'"),
+        (_misspelt_recipe, ("study", "r.yaml"), "'budget.secnds' is not a known key: did you mean 'seconds'?"),
+        (_nothing, ("study", "missing.yaml"), "there is no recipe missing.yaml"),
+        (_old_run, ("generate", "run", "--out", "made"), "written by Morphogen 0.0.1 in run format 0"),
+        (_set, ("evaluate", "--measured", "set", "--generated", "no"), "there is no file or folder no"),
+        (_nothing, ("phantom", "stone", "--out", "p"), "there is no phantom of kind 'stone'"),
+        (_nothing, ("phantom", "rock", "--out", "p", "-p", "porosty=0.2"), "did you mean 'porosity'?"),
+    ],
+)
+def test_what_a_person_can_put_right_is_one_line_and_exit_code_two(tmp_path, prepare, words, message):
+    prepare(tmp_path)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    done = morphogen(*words, cwd=tmp_path, code=2)
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_fault_of_the_program_keeps_its_traceback_in_a_file(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import morphogen.images.folders as f\ndef broken(*a, **k): raise RuntimeError('a fault')\n"
+        "f.read_images = broken\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "morphogen", "describe", "set"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (log,) = tmp_path.glob("morphogen-*.log")
+    assert "RuntimeError: a fault" in log.read_text()
+
+
+def test_torchvision_is_absent():
+    """It resolves beside a CPU build of torch and then breaks diffusers at import."""
+    import importlib.util
+
+    assert importlib.util.find_spec("torchvision") is None
