@@ -95,14 +95,15 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
     """
     from morphogen.images.folders import write_images
     from morphogen.phantoms.phantom import image_set, mask_set, phantoms
-    from morphogen.whole_files import new_folder
+    from morphogen.whole_files import require_free_folder
 
+    require_free_folder(out, "the phantoms")
     parameters = {name: _number(name, value) for name, value in _pairs(given)}
     made = phantoms(
         kind, count=count, size=size, seed=seed, vary=not same, dtype="uint8" if bits == "8" else "uint16",
         parameters=parameters,
     )  # fmt: skip
-    write_images(image_set(made), new_folder(out, "the phantoms"), masks=mask_set(made))
+    write_images(image_set(made), out, masks=mask_set(made))
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
 
 
@@ -205,8 +206,9 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     settings = {name: yaml.safe_load(value) for name, value in _pairs(given)}
     method_settings(method, settings)
     from morphogen.training.train import train as train_method
+    from morphogen.whole_files import free_folder
 
-    folder = out or _free_folder(Path("runs") / method)
+    folder = out or free_folder(Path("runs") / method)
     pictures = _read(images, reading)
     try:
         run = train_method(
@@ -319,7 +321,7 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another
     from morphogen.evaluation.evaluate import evaluate as compare_sets
     from morphogen.evaluation.evaluate import evaluate_pairs
     from morphogen.images.folders import read_images
-    from morphogen.progress import console
+    from morphogen.progress import status
     from morphogen.report.terminal import print_comparison, print_pairs
     from morphogen.whole_files import write_text_whole
 
@@ -334,12 +336,11 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another
         return
     sets = {str(path): read_images(path) for path in generated}
     others = {f"another: {another.name}": read_images(another)} if another is not None else {}
-    where = console()
-    with where.status("Comparing") if where.is_terminal else _Silence() as status:
+    with status("Comparing") as tell:
         found = compare_sets(
             measured=reference, generated=sets, specimen=specimen, another=others, features=features,
             inception=inception, fields_at_most=fields_at_most, seed=seed,
-            progress=lambda words: status.update(words),
+            progress=tell,
         )  # fmt: skip
     if json_file is not None:
         write_text_whole(json_file, found.model_dump_json(indent=1))
@@ -379,18 +380,6 @@ def methods(method: str | None) -> None:
         return
     for name, field in type(method_settings(method)).model_fields.items():
         click.echo(f"{name:<20} by default {field.default!r}: {field.description or ''}")
-
-
-class _Silence:
-    """A status that says nothing, for logs."""
-
-    def __enter__(self) -> "_Silence":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, words: str) -> None:
-        """Say nothing."""
 
 
 def main() -> None:
@@ -465,14 +454,6 @@ def _number(name: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise Problem(f"{name} is '{value}'", do="give a number") from None
-
-
-def _free_folder(wanted: Path) -> Path:
-    number, target = 1, wanted
-    while target.exists():
-        number += 1
-        target = wanted.with_name(f"{wanted.name}-{number}")
-    return target
 
 
 if __name__ == "__main__":

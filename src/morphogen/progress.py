@@ -1,7 +1,8 @@
 """Progress that a person sees on a terminal and nobody sees in a log."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -29,3 +30,14 @@ def track(items: Sequence[Item] | Iterable[Item], description: str, total: int |
         disable=not where.is_terminal or count == 1,
     ) as progress:
         yield from progress.track(items, total=count, description=description)
+
+
+@contextmanager
+def status(words: str) -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, while it is; yields the way to change it. Quiet in a log."""
+    where = console()
+    if not where.is_terminal:
+        yield lambda _: None
+        return
+    with where.status(words) as shown:
+        yield lambda new_words: shown.update(new_words)

@@ -40,6 +40,33 @@ def write_text_whole(path: Path, text: str) -> None:
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_folder_whole(folder: Path, fill: Callable[[Path], object]) -> None:
+    """Fill a folder under a temporary name beside its place, then move it there; one of that name is replaced.
+
+    Args:
+        folder: where it goes; the folders above it are made.
+        fill: writes the contents into the folder that it is given.
+
+    Raises:
+        Problem: the place cannot be written. What was at ``folder`` is untouched.
+    """
+    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    made = [above for above in folder.parents if not above.exists()]
+    try:
+        temporary.mkdir(parents=True)
+        fill(temporary)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise Problem(f"{folder} cannot be written ({error.strerror})", do="choose another place") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for above in made:
+            if above.exists() and not any(above.iterdir()):
+                above.rmdir()
+
+
 def require_space(folder: Path, needed_bytes: int, purpose: str) -> None:
     """Refuse early what the disk cannot hold.
 
@@ -57,16 +84,41 @@ def require_space(folder: Path, needed_bytes: int, purpose: str) -> None:
         )
 
 
+def require_free_folder(folder: Path, holds: str) -> Path:
+    """Refuse a folder that has something in it, before work starts that would go there.
+
+    Raises:
+        Problem: there is something in it, or it is a file.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise Problem(f"{folder} exists and is not empty", do=f"choose a new folder for {holds}")
+    return folder
+
+
 def new_folder(folder: Path, holds: str) -> Path:
     """Make a folder that does not exist yet or is empty.
 
     Raises:
         Problem: there is something in it, or it cannot be made.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise Problem(f"{folder} exists and is not empty", do=f"choose a new folder for {holds}")
+    require_free_folder(folder, holds)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Problem(f"the folder {folder} cannot be made ({error.strerror})", do="choose another place") from None
     return folder
+
+
+def free_folder(wanted: Path) -> Path:
+    """The first of ``wanted``, ``wanted-2``, ``wanted-3``, ... that does not exist.
+
+    Raises:
+        Problem: several processes run together; they might not agree on a name.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise Problem("several processes run together and no folder is named", do="name it with --out")
+    number, target = 1, wanted
+    while target.exists():
+        number += 1
+        target = wanted.with_name(f"{wanted.name}-{number}")
+    return target

@@ -16,7 +16,7 @@ from morphogen.methods.method import SampleRequest
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.run import Run
-from morphogen.whole_files import new_folder
+from morphogen.whole_files import require_free_folder
 
 _SAMPLES = 100  # keeps the streams of samples apart from those of training
 
@@ -55,7 +55,7 @@ def generate(
     Raises:
         Problem: no such run, nothing trained in it, or no room to write.
     """
-    target = new_folder(Path(folder), "the images") if folder is not None else None
+    target = require_free_folder(Path(folder), "the images") if folder is not None else None
     images = timed_generation(run, count=count, seed=seed, steps=steps, batch_size=batch_size, cpu=cpu).images
     if target is not None:
         write_images(images, target, extension=extension)

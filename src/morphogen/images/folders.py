@@ -19,7 +19,7 @@ from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.picture import Label, Origin, Picture
 from morphogen.problems import Problem
 from morphogen.progress import track
-from morphogen.whole_files import require_space, write_text_whole, write_whole
+from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
 
 MANIFEST = "manifest.json"
 
@@ -126,7 +126,7 @@ def write_images(
 
     Args:
         images: what to write. Pixel type, intensity scale and pixel size are kept.
-        folder: made where needed; must not hold images of this set already.
+        folder: made where needed; images/ and masks/ in it are replaced, each whole or not at all.
         extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
         masks: labels in register with the images, written as 8 bit PNG under the same names.
 
@@ -144,9 +144,11 @@ def write_images(
     require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
     digits = max(4, len(str(len(images) - 1)))
     names = [f"{i:0{digits}d}" for i in range(len(images))]
-    _write_set(images, folder / "images", [f"{name}{extension}" for name in names], writer)
+    files = [f"{name}{extension}" for name in names]
+    write_folder_whole(folder / "images", partial(_write_set, images, files, writer))
     if masks is not None:
-        _write_set(masks, folder / "masks", [f"{name}.png" for name in names], _format_of(".png"))
+        files = [f"{name}.png" for name in names]
+        write_folder_whole(folder / "masks", partial(_write_set, masks, files, _format_of(".png")))
     return folder
 
 
@@ -155,10 +157,9 @@ def readable_extensions() -> set[str]:
     return {extension for module in _formats() for extension in module.EXTENSIONS}
 
 
-def _write_set(images: ImageSet, folder: Path, files: Sequence[str], writer: ModuleType) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_set(images: ImageSet, files: Sequence[str], writer: ModuleType, folder: Path) -> None:
     entries = []
-    for picture, name in track(list(zip(images, files, strict=True)), f"Writing {folder.name}"):
+    for picture, name in track(list(zip(images, files, strict=True)), "Writing images"):
         write_whole(folder / name, partial(_write_picture, writer, picture))
         entries.append(
             ManifestEntry(

@@ -40,11 +40,12 @@ from morphogen.methods.method import (
 class Settings(MethodSettings):
     """Settings of the DCGAN."""
 
+    batch_size: int = Field(default=16, ge=1, description="images a step, over all processes together")
     latent_dimensions: int = Field(default=64, ge=1, description="length of the latent vector z")
     channels: tuple[int, ...] = Field(
         default=(32, 64, 128, 256), min_length=1, description="channels from fine to coarse"
     )
-    learning_rate: float = Field(default=1e-3, gt=0, description="of both networks")
+    learning_rate: float = Field(default=5e-4, gt=0, description="of both networks")
     r1_gamma: float = Field(default=1.0, ge=0, description="weight of the R1 penalty")
     r1_every: int = Field(default=8, ge=1, description="steps between two R1 penalties")
 

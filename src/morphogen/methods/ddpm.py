@@ -3,7 +3,9 @@
     x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps,    L = E || network(x_t, t) - target(x_0, eps, t) ||^2
 
 with a_t = alpha_bar_t, cosine or linear, and eps or v as the target (see mathematics). The network is
-diffusers' UNet2DModel.
+diffusers' UNet2DModel. The images are first brought to mean 0 and variance 1: then the network's answer to v
+has variance 1 at every noise level and starts from the best linear guess (Karras et al. 2022, arXiv:2206.00364,
+equation 6 with sigma_data = 1, is v-prediction).
 
 Deviation: with ``patch`` p > 1 the network sees the image through space-to-depth, p x p pixels as channels
 (Shi et al. 2016, arXiv:1609.05158), and its answer goes back the same way. The process is that of the
@@ -85,6 +87,9 @@ class Denoiser(nn.Module):
             attention_head_dim=16,
             norm_num_groups=16,
         )
+        # Training starts from the best guess without a network (v = 0), not from that guess plus noise.
+        nn.init.zeros_(self.unet.conv_out.weight)
+        nn.init.zeros_(self.unet.conv_out.bias)
 
     def forward(self, xt: Tensor, t: Tensor) -> Tensor:
         patches = pixel_unshuffle(xt, self.patch)  # (B, C p p, H / p, W / p)
@@ -98,12 +103,16 @@ class Method(GenerativeMethod):
     averaged = ("denoiser",)
     settings: Settings
     alpha_bar: Tensor
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, settings: Settings, shape: ImageShape) -> None:
         super().__init__(settings, shape)
         self.denoiser = Denoiser(settings, shape)
         signal = {"cosine": cosine_signal, "linear": linear_signal}[settings.noise_levels]
         self.register_buffer("alpha_bar", signal(settings.train_steps), persistent=False)
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
         self.phases = (
             Phase(
                 "denoising",
@@ -121,9 +130,14 @@ class Method(GenerativeMethod):
         unit = settings.patch * 2 ** (len(settings.channels) - 1)
         return Sizes(multiple_of=unit, at_least=2 * unit)
 
+    def prepare(self, images: Tensor) -> None:
+        """Measure mean and standard deviation of the grey levels."""
+        self.mean.copy_(images.mean())
+        self.deviation.copy_(images.std().clamp(min=1e-3))
+
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """Mean squared error of the prediction."""
-        x0 = batch.images
+        x0 = (batch.images - self.mean) / self.deviation
         t = randomness.integers(self.settings.train_steps)
         eps = randomness.normal(*x0.shape[1:])
         a = self.alpha_bar[t]
@@ -132,16 +146,17 @@ class Method(GenerativeMethod):
         return Loss(loss, {"denoising": loss})
 
     def sample(self, request: SampleRequest, randomness: Randomness) -> Tensor:
-        """Follow the denoiser from noise, its estimates of the image held within [-1, 1]."""
+        """Follow the denoiser from noise, its estimates of the image held within the grey range."""
         shape = (self.shape.channels, self.shape.height, self.shape.width)
         count = request.steps or self.settings.sample_steps
+        low, high = (-1 - self.mean) / self.deviation, (1 - self.mean) / self.deviation
 
         def denoise(xt: Tensor, t: int) -> Tensor:
             times = torch.full((len(xt),), t, device=xt.device)
             said = self.denoiser(xt, times)
-            return clean_image(self.settings.predicts, said, xt, self.alpha_bar[times]).clamp(-1, 1)
+            return clean_image(self.settings.predicts, said, xt, self.alpha_bar[times]).clamp(low, high)
 
-        return ddim(
+        x0 = ddim(
             denoise,
             randomness.normal(*shape),
             self.alpha_bar,
@@ -149,3 +164,4 @@ class Method(GenerativeMethod):
             eta=self.settings.eta,
             normal=lambda: randomness.normal(*shape),
         )
+        return x0 * self.deviation + self.mean

@@ -135,6 +135,15 @@ class GenerativeMethod(nn.Module, ABC):
     def sizes(cls, settings: Any) -> Sizes:
         """Image sizes that can be taken under these settings."""
 
+    def prepare(self, images: Tensor) -> None:
+        """Measure what must be known of the data, once, before training starts; by default nothing.
+
+        What is measured belongs into a buffer, so that it is saved with the weights.
+
+        Args:
+            images: a sample of training images ``(n, channels, height, width)`` in [-1, 1].
+        """
+
     @abstractmethod
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """Loss of one phase, a mean over images, so that two half batches average to the whole one.

@@ -15,6 +15,7 @@ from morphogen.images.cropping import independent_fields, require_room
 from morphogen.images.image_set import ImageSet
 from morphogen.images.splitting import split
 from morphogen.problems import Problem
+from morphogen.specimens.specimen import Specimen
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -102,7 +103,7 @@ def describe(
         for name in kind.descriptors:
             for reading, scalar in descriptor(name)(picture, threshold).scalars.items():
                 if scalar.value is not None:
-                    readings.setdefault((reading, scalar.unit), []).append(scalar.value)
+                    readings.setdefault((_named(reading, kind), scalar.unit), []).append(scalar.value)
     try:
         how = split(images, crop=crop).how
     except Problem as problem:
@@ -124,7 +125,13 @@ def describe(
         threshold=threshold.value,
         phase=kind.phase,
         facts=tuple(
-            Fact(name=name, unit=unit, mean=float(np.mean(v)), spread=float(np.std(v)), fields=len(v))
+            Fact(
+                name=name,
+                unit=unit,
+                mean=float(np.mean(v)),
+                spread=float(np.std(v, ddof=1)) if len(v) > 1 else math.nan,
+                fields=len(v),
+            )
             for (name, unit), v in readings.items()
         ),
         split=how,
@@ -159,6 +166,10 @@ def print_card(card: Card, console: Console | None = None) -> None:
     for fact in card.facts:
         facts.add_row(fact.name, f"{fact.mean:.4g}", f"{fact.spread:.3g}", fact.unit, str(fact.fields))
     console.print(facts)
+
+
+def _named(reading: str, kind: Specimen) -> str:
+    return kind.fraction if reading == "phase fraction" else reading
 
 
 def _sparkline(histogram: tuple[int, ...]) -> str:

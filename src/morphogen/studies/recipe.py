@@ -45,12 +45,14 @@ class PhantomSource(RecipePart):
         kind: "rock", "fiber" or "root".
         count: number of specimens.
         size: height and width of each in pixels.
+        spacing_um: pixel size; by default that of the kind.
         parameters: see ``morphogen phantom KIND --help``.
     """
 
     kind: str
     count: int = Field(default=12, ge=2)
     size: tuple[int, int] = (256, 256)
+    spacing_um: float | None = Field(default=None, gt=0)
     parameters: dict[str, float] = {}
 
 

@@ -29,13 +29,14 @@ from morphogen.images.splitting import Split, split
 from morphogen.methods.method import ImageShape, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
-from morphogen.progress import console
+from morphogen.progress import console, status
 from morphogen.report.page import write_page
 from morphogen.report.study_record import CurvePoint, MethodRecord, SpecimenRecord, StudyRecord
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 from morphogen.studies.memory import PeakMemory
 from morphogen.studies.recipe import (
     EMBEDDED,
+    Budget,
     FileSource,
     PhantomSource,
     Recipe,
@@ -45,7 +46,7 @@ from morphogen.studies.recipe import (
 )
 from morphogen.training.run import Run
 from morphogen.training.train import DivergedError, train
-from morphogen.whole_files import new_folder, write_text_whole
+from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
 _ANOTHER_SEED = 7919  # the other specimen of a phantom control must not repeat the studied ones
 
@@ -103,20 +104,25 @@ def study(
     where = console() if state.is_main_process else None
     trainings = len(prepared) * len(read.methods)
     if where is not None:
-        where.print(f"{trainings} trainings ({read.budget.words}) into {target}")
+        where.print(f"{trainings} trainings ({_expected(read.budget, trainings)}) into {target}")
     records: list[SpecimenRecord] = []
     shown: dict[str, dict[str, ImageSet]] = {}
-    for index, part in enumerate(prepared):
-        runs = {}
-        for offset, method in enumerate(read.methods):
-            if where is not None:
-                number = index * len(read.methods) + offset + 1
-                where.print(f"[{number}/{trainings}] {part.name}: {method}")
-            runs[method] = _trained(part, method, read, target, cpu)
-        if state.is_main_process:
-            record, pictures = _judged(part, runs, read, target, cpu)
-            records.append(record)
-            shown[part.name] = pictures
+    try:
+        for index, part in enumerate(prepared):
+            runs = {}
+            for offset, method in enumerate(read.methods):
+                if where is not None:
+                    number = index * len(read.methods) + offset + 1
+                    where.print(f"[{number}/{trainings}] {part.name}: {method}")
+                runs[method] = _trained(part, method, read, target, cpu)
+            if state.is_main_process:
+                record, pictures = _judged(part, runs, read, target, cpu)
+                records.append(record)
+                shown[part.name] = pictures
+    except KeyboardInterrupt:
+        if where is not None:
+            where.print(f"Stopped; everything so far is kept, go on with --continue --out {target}")
+        raise
     state.wait_for_everyone()
     if not state.is_main_process:
         return target / "index.html"
@@ -132,6 +138,14 @@ def study(
         specimens=tuple(records),
     )
     return write_page(whole, shown, target)
+
+
+def _expected(budget: Budget, trainings: int) -> str:
+    """The budget in words and, where it is one of time, what it comes to."""
+    if budget.seconds is None:
+        return budget.words
+    minutes = budget.seconds * trainings / 60
+    return f"{budget.words}: {minutes:.0f} minutes, and then the comparison"
 
 
 def _recipe(recipe: Recipe | Mapping[str, Any] | Path | str | None) -> tuple[Recipe, Path, str]:
@@ -185,9 +199,15 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path) -> _Pr
 
 def _images(source: PhantomSource | FileSource, seed: int, root: Path) -> Pictures:
     if isinstance(source, PhantomSource):
-        return image_set(
-            phantoms(source.kind, count=source.count, size=source.size, seed=seed, parameters=source.parameters)
+        made = phantoms(
+            source.kind,
+            count=source.count,
+            size=source.size,
+            seed=seed,
+            spacing_um=source.spacing_um,
+            parameters=source.parameters,
         )
+        return image_set(made)
     return read_images(
         root / source.path,
         files=source.files,
@@ -212,19 +232,11 @@ def _folder(folder: Path | str | None, name: str, recipe: Recipe, go_on: bool, s
         if kept != written:
             raise Problem(f"{target} was started with another recipe", do="choose another folder")
         return target
-    target = Path(folder) if folder is not None else _free_folder(Path("studies") / name)
+    target = Path(folder) if folder is not None else free_folder(Path("studies") / name)
     with state.main_process_first():
         if state.is_main_process:
             new_folder(target, "the study")
             write_text_whole(target / "recipe.json", json.dumps(written, indent=1))
-    return target
-
-
-def _free_folder(wanted: Path) -> Path:
-    number, target = 1, wanted
-    while target.exists():
-        number += 1
-        target = wanted.with_name(f"{wanted.name}-{number}")
     return target
 
 
@@ -272,7 +284,6 @@ def _judged(
     part: _Prepared, runs: Mapping[str, _Trained], recipe: Recipe, target: Path, cpu: bool
 ) -> tuple[SpecimenRecord, dict[str, ImageSet]]:
     """Generate from every run, compare, and put on record."""
-    where = console()
     generated: dict[str, ImageSet] = {}
     methods = []
     for method, trained in runs.items():
@@ -281,7 +292,7 @@ def _judged(
         folder = target / "generated" / f"{part.name}-{method}"
         write_images(drawn.images, folder)
         methods.append(_method_record(method, trained, drawn.seconds_per_image, cpu))
-    with where.status(f"{part.name}: comparing") if where.is_terminal else _Silence() as status:
+    with status(f"{part.name}: comparing") as tell:
         comparison = evaluate(
             measured=part.split.held_out,
             floor=part.split.training,
@@ -294,7 +305,7 @@ def _judged(
             intensity=next(iter(runs.values())).run.record.intensity,
             seed=recipe.seed,
             resamples=recipe.evaluation.resamples,
-            progress=lambda words: status.update(f"{part.name}: {words}"),
+            progress=lambda words: tell(f"{part.name}: {words}"),
         )
     source = part.recipe.images
     record = SpecimenRecord(
@@ -332,18 +343,6 @@ def _method_record(method: str, trained: _Trained, seconds_per_image: float, cpu
             for line in trained.run.progress()
         ),
     )
-
-
-class _Silence:
-    """A status that says nothing, for logs."""
-
-    def __enter__(self) -> "_Silence":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, words: str) -> None:
-        """Say nothing."""
 
 
 def _device(cpu: bool) -> str:

@@ -26,6 +26,8 @@ from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
 from morphogen.whole_files import new_folder, require_space
 
 REPORT_EVERY_SECONDS = 0.5
+PREPARATION_CROPS = 256
+"""Crops from which a method measures what it must know of the data."""
 STATE_PER_WEIGHT = 6
 """Numbers on disk for one weight: weight, average and two moments in the state, one to sample from, and
 room for a file while it replaces its predecessor."""
@@ -126,7 +128,11 @@ def train(
         run.record.plan.seed,
     )
     model = run.new_method().to(accelerator.device)
-    state = run.load_state(model) if go_on and run.has_state else new_state(model)
+    if go_on and run.has_state:
+        state = run.load_state(model)
+    else:
+        model.prepare(crops(0, PREPARATION_CROPS).to(accelerator.device))
+        state = new_state(model)
     if go_on:
         state.finished = plan.fraction(state.seconds, state.images_seen) >= 1.0
     last_saved = state.seconds

@@ -1,0 +1,103 @@
+"""Speed, as ratios against a peer or a floor that is measured in the same run (`make benchmark`).
+
+Absolute times differ from machine to machine and from minute to minute; ratios say more.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import scipy.linalg
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from morphogen.evaluation.descriptors.two_point_correlation import DESCRIPTOR
+from morphogen.evaluation.distances.frechet import frechet_distance
+from morphogen.evaluation.feature_table import FeatureTable
+from morphogen.evaluation.segmentation import Threshold
+from morphogen.images.cropping import RandomCrops
+from morphogen.images.intensity import IntensityMap
+from morphogen.mathematics.randomness import Randomness
+from morphogen.methods.method import Batch, ImageShape, method_class, method_settings
+from morphogen.phantoms.phantom import image_set, phantoms
+
+RUNS = 5
+
+
+def fastest(call: Callable[[], object], runs: int = RUNS) -> float:
+    """Shortest time of a call in seconds: what it takes when nothing else disturbs."""
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def two_point_correlation() -> tuple[str, float, str, float]:
+    """S2 of a 512 x 512 field against porespy's."""
+    import porespy
+
+    field = phantoms("rock", count=1, size=(512, 512), seed=1)[0]
+    threshold = Threshold.otsu(image_set([field]), "dark")
+    pores = threshold.phase(field.picture)
+    ours = fastest(lambda: DESCRIPTOR(field.picture, threshold))
+    return (
+        "S2, radial and directional, 512 x 512",
+        ours,
+        "porespy, radial",
+        fastest(lambda: porespy.metrics.two_point_correlation(pores)),
+    )
+
+
+def frechet() -> tuple[str, float, str, float]:
+    """Frechet distance with its interval against one plain sqrtm without."""
+    rng = np.random.default_rng(0)
+    tables = [
+        FeatureTable("noise", "none", name, rng.normal(size=(1000, 512)), tuple(map(str, range(1000))))
+        for name in ("a", "b")
+    ]
+    covariances = [np.cov(table.values, rowvar=False) for table in tables]
+    ours = fastest(lambda: frechet_distance(measured=tables[0], generated=tables[1]), 3)
+    return (
+        "Frechet, 2 x 1000 x 512, 200 replicates",
+        ours,
+        "one scipy.linalg.sqrtm",
+        fastest(lambda: scipy.linalg.sqrtm(covariances[0] @ covariances[1]), 3),
+    )
+
+
+def crops() -> tuple[str, float, str, float]:
+    """A batch of crops against the training step of the smallest network that eats it."""
+    images = image_set(phantoms("rock", count=4, size=(256, 256), seed=1))
+    source = RandomCrops(images, (64, 64), IntensityMap.of(images), frozenset({"quarter_turn"}))
+    settings = method_settings("vae")
+    vae = method_class("vae")(settings, ImageShape(1, 64, 64))
+    batch = Batch(source(0, settings.batch_size))
+
+    def step() -> None:
+        randomness = Randomness.of_images(0, 0, settings.batch_size)
+        vae.loss("bound", batch, randomness).total.backward()
+
+    return (
+        "32 random crops of 64 x 64",
+        fastest(lambda: source(0, settings.batch_size)),
+        "a VAE step on them",
+        fastest(step),
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    table = Table(title=f"Fastest of {RUNS} runs, {torch.get_num_threads()} threads", title_justify="left")
+    for column in ("what", "ms", "against", "ms", "times faster"):
+        table.add_column(column, justify="right" if column in ("ms", "times faster") else "left")
+    for measure in (two_point_correlation, frechet, crops):
+        what, ours, against, theirs = measure()
+        table.add_row(what, f"{1e3 * ours:.1f}", against, f"{1e3 * theirs:.1f}", f"{theirs / ours:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
