@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from morphogen.evaluation.evaluate import evaluate
     from morphogen.generation.generate import generate
     from morphogen.images.folders import read_images, write_images
+    from morphogen.images.splitting import split
     from morphogen.phantoms.phantom import image_set, mask_set, phantoms
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
@@ -26,6 +27,7 @@ __all__ = [
     "mask_set",
     "phantoms",
     "read_images",
+    "split",
     "study",
     "train",
     "write_images",
@@ -39,6 +41,7 @@ _CALLS = {
     "mask_set": ("morphogen.phantoms.phantom", "mask_set"),
     "phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "read_images": ("morphogen.images.folders", "read_images"),
+    "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
     "train": ("morphogen.training.train", "train"),
     "write_images": ("morphogen.images.folders", "write_images"),

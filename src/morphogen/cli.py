@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -141,6 +142,42 @@ def describe(images: Path, specimen: str, crop: tuple[int, int], sheet: Path | N
 
 
 @cli.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option(
+    "--crop",
+    type=_SIZE,
+    default=(64, 64),
+    show_default=True,
+    help="Height and width of the crops to be taken later: regions of one specimen lie as far apart.",
+)
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.3,
+    show_default=True,
+    help="Share of the area that no method is to see.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the specimens.")
+@_reading  # fmt: skip
+def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed: int, **reading: Any) -> None:
+    """Split IMAGES into training/ and held_out/, by specimen and never by slice.
+
+    One specimen alone is cut into regions with a gap as wide as a crop between them. Train on the one part,
+    evaluate against the other.
+    """
+    from morphogen.images.folders import write_images
+    from morphogen.images.splitting import split as split_images
+    from morphogen.whole_files import require_free_folder
+
+    require_free_folder(out, "the two parts")
+    parts = split_images(_read(images, reading), crop=crop, held_out=held_out, seed=seed)
+    write_images(parts.training, out / "training")
+    write_images(parts.held_out, out / "held_out")
+    click.echo(f"{out / 'training'} and {out / 'held_out'}, {parts.how}")
+
+
+@cli.command()
 @click.argument("method", metavar="METHOD")
 @click.argument("images", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder; by default runs/METHOD, numbered.")
@@ -186,7 +223,7 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
           seed: int, clip_percent: float, precision: str | None, compiled: bool, go_on: bool, cpu: bool,
           **reading: Any) -> None:  # fmt: skip
-    """Train METHOD (vae, dcgan or ddpm) on random crops of IMAGES.
+    """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
     torchrun --standalone --nproc_per_node 2 -m morphogen train ...
@@ -307,9 +344,10 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of fields and bootstrap.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
 @_reading  # fmt: skip
-def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another: Path | None, paired: bool,
-             features: tuple[str, ...], inception: Path | None, fields_at_most: int, seed: int,
-             json_file: Path | None, **reading: Any) -> None:  # fmt: skip
+def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another: Path | None,
+             floor: Path | None, paired: bool, grey_range: tuple[float, float] | None,
+             features: tuple[str, ...], inception: Path | None, download_inception: bool, fields_at_most: int,
+             seed: int, json_file: Path | None, **reading: Any) -> None:  # fmt: skip
     """Compare generated images with measured ones.
 
     Distances come with 95 % intervals, with the distance between measured images at the same number of
@@ -329,18 +367,21 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another
     if paired:
         if len(generated) != 1:
             raise Problem("pairs are made of two folders", do="give one --generated with --paired")
-        pairs = evaluate_pairs(measured=reference, generated=read_images(generated[0]))
+        pairs = evaluate_pairs(measured=reference, generated=read_images(generated[0]), grey_range=grey_range)
         if json_file is not None:
             write_text_whole(json_file, "[" + ",\n ".join(pair.model_dump_json() for pair in pairs) + "]\n")
         print_pairs(pairs, Console())
         return
-    sets = {str(path): read_images(path) for path in generated}
+    other = read_images(floor) if floor is not None else None
+    # Short names where they tell the sets apart.
+    short = len({path.name for path in generated}) == len(generated)
+    sets = {path.name if short else str(path): read_images(path) for path in generated}
     others = {f"another: {another.name}": read_images(another)} if another is not None else {}
     with status("Comparing") as tell:
         found = compare_sets(
             measured=reference, generated=sets, specimen=specimen, another=others, features=features,
-            inception=inception, fields_at_most=fields_at_most, seed=seed,
-            progress=tell,
+            floor=other, inception=inception, download_inception=download_inception,
+            fields_at_most=fields_at_most, seed=seed, progress=tell,
         )  # fmt: skip
     if json_file is not None:
         write_text_whole(json_file, found.model_dump_json(indent=1))
@@ -417,6 +458,11 @@ def _guarded(call: Callable[[], Any]) -> Any:
         return call()
     except Problem as problem:
         click.echo(f"morphogen: {problem}", err=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"morphogen: the disk is full at {error.filename or Path.cwd()}: free some space", err=True)
         raise SystemExit(2) from None
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from morphogen.problems import Problem
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: disk full, quota used up, file larger than allowed."""
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name beside its place, then move it there in one step.
@@ -26,7 +29,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise Problem(f"the disk is full at {path.parent}", do="free some space and try again") from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT):
             raise Problem(f"{path} cannot be written", do="choose a folder that you may write to") from None
@@ -59,7 +62,8 @@ def write_folder_whole(folder: Path, fill: Callable[[Path], object]) -> None:
             shutil.rmtree(folder)
         os.replace(temporary, folder)
     except OSError as error:
-        raise Problem(f"{folder} cannot be written ({error.strerror})", do="choose another place") from None
+        do = "free some space and try again" if error.errno in FULL else "choose another place"
+        raise Problem(f"{folder} cannot be written ({error.strerror})", do=do) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         for above in made:

@@ -17,7 +17,7 @@ from morphogen.images.folders import read_images, write_images
 from morphogen.training.run import Run
 from small_sets import SMALL, random_set
 
-COMMANDS = ["phantom", "describe", "train", "generate", "evaluate", "study", "methods"]
+COMMANDS = ["phantom", "describe", "split", "train", "generate", "evaluate", "study", "methods"]
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 
 
@@ -65,8 +65,12 @@ def test_the_whole_way_from_phantoms_to_evidence(tmp_path):
     assert "5 um" in card
     assert "room for 72 independent fields" in card
     assert (tmp_path / "sheet.png").exists()
+    morphogen("split", "rock", "--out", "parts", "--crop", "32", "48", cwd=tmp_path)
+    assert not set(read_images(tmp_path / "parts/training").specimens) & set(
+        read_images(tmp_path / "parts/held_out").specimens
+    )
     trained = morphogen(
-        "train", "vae", "rock", "--out", "run", "--images-seen", "40", "--crop", "32", "48", *VAE,
+        "train", "vae", "parts/training", "--out", "run", "--images-seen", "40", "--crop", "32", "48", *VAE,
         "--specimen", "rock", cwd=tmp_path,
     )  # fmt: skip
     assert "Trained vae on 40 images" in trained.stdout
@@ -75,10 +79,14 @@ def test_the_whole_way_from_phantoms_to_evidence(tmp_path):
     assert (len(made), made[0].size, made[0].pixels.dtype) == (9, (32, 48), np.uint16)
     assert made[0].spacing_um == (5, 5)
     table = morphogen(
-        "evaluate", "--measured", "rock", "--generated", "made", "--features", "descriptors", "--json",
-        "found.json", cwd=tmp_path,
+        "evaluate", "--measured", "parts/held_out", "--floor", "parts/training", "--generated", "made", "--features",
+        "descriptors", "--json", "found.json", cwd=tmp_path,
     ).stdout  # fmt: skip
     assert "porosity" in table
+    warned = morphogen(
+        "evaluate", "--measured", "parts/training", "--generated", "made", "--features", "descriptors", cwd=tmp_path
+    ).stdout
+    assert "was trained on the measured images themselves" in " ".join(warned.split())
     found = json.loads((tmp_path / "found.json").read_text())
     assert {score["role"] for score in found["scores"]} == {"generated", "floor", "identity", "noise"}
     again = morphogen("generate", "run", "--out", "made", cwd=tmp_path, code=2)
@@ -223,6 +231,29 @@ def test_a_fault_of_the_program_keeps_its_traceback_in_a_file(tmp_path):
     assert "Traceback" not in done.stderr
     (log,) = tmp_path.glob("morphogen-*.log")
     assert "RuntimeError: a fault" in log.read_text()
+
+
+def test_pairs_score_the_same_whatever_else_is_in_the_folder(tmp_path):
+    images = random_set(2, size=(48, 48), seed=4)
+    write_images(images, tmp_path / "a")
+    write_images(random_set(2, size=(48, 48), seed=5), tmp_path / "b")
+    for folder in ("a", "b"):
+        (tmp_path / folder / "images" / "manifest.json").unlink()
+    both, one = (json.loads(_pairs_json(tmp_path, number)) for number in (2, 1))
+    first = {pair["metric"]: pair["value"] for pair in both if pair["pair"] == "0000"}
+    assert first == pytest.approx({pair["metric"]: pair["value"] for pair in one})
+    assert any("SSIM" in metric for metric in first)
+
+
+def _pairs_json(folder: Path, number: int) -> str:
+    if number == 1:
+        for name in ("a", "b"):
+            (folder / name / "images" / "0001.png").unlink()
+    done = morphogen(
+        "evaluate", "--paired", "--measured", "a", "--generated", "b", "--json", f"{number}.json", cwd=folder
+    )
+    assert "0000" in done.stdout
+    return (folder / f"{number}.json").read_text()
 
 
 def test_torchvision_is_absent():

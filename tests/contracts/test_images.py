@@ -225,6 +225,7 @@ def test_only_the_allowed_symmetries_are_used():
     flipped = {tuple(p.ravel()) for p in (pixels, pixels[:, :, ::-1])}
     assert seen() == {tuple(pixels.ravel())}
     assert seen("flip_horizontal") == flipped
+    assert seen("quarter_turn") == {tuple(np.rot90(pixels, k, axes=(1, 2)).ravel()) for k in range(4)}
     assert len(seen("flip_horizontal", "flip_vertical")) == 4
     assert len(seen("flip_horizontal", "flip_vertical", "quarter_turn")) == 8
 
@@ -269,11 +270,44 @@ def test_a_split_by_region_leaves_a_gap_as_wide_as_a_crop():
         assert share == pytest.approx(0.3, abs=0.03)
 
 
-def test_slices_of_one_volume_are_split_at_the_same_place():
-    picture = random_set(1, size=(60, 50), specimens=1)[0]
-    volume = [Picture(picture.pixels, picture.spacing_um, Origin("v", "v.tif", slice=k)) for k in range(8)]
-    parts = split(Pictures(volume), crop=(8, 8), seed=5)
-    assert len({p.origin.region for p in parts.held_out}) == 1
+def test_pictures_of_one_specimen_are_all_split_at_the_same_end(tmp_path):
+    """They may be neighbouring slices of one volume, whether they came as one file or as a folder of files."""
+    for k in range(9):
+        Image.fromarray(random_set(1, size=(60, 50), seed=k)[0].pixels[0]).save(tmp_path / f"s{k:03d}.png")
+    for seed in range(4):
+        parts = split(read_images(tmp_path, specimen_pattern="^(s)"), crop=(8, 8), seed=seed)
+        assert len({p.origin.region for p in parts.held_out}) == 1
+
+
+def test_files_that_look_like_slices_are_not_silently_specimens(tmp_path):
+    for k in range(8):
+        Image.fromarray(random_set(1, seed=k)[0].pixels[0]).save(tmp_path / f"scan_{k:03d}.png")
+    assert "if these are slices of one volume" in split(read_images(tmp_path), crop=(8, 8)).how
+    (tmp_path / "scan_007.png").rename(tmp_path / "other.png")
+    assert "slices" not in split(read_images(tmp_path), crop=(8, 8)).how
+
+
+def test_a_written_set_remembers_where_its_pictures_come_from(tmp_path):
+    volume = Picture(random_set(1, size=(60, 50))[0].pixels, (2.0, 2.0), Origin("v", "v.tif", slice=3))
+    crops = Pictures([volume.crop(0, 0, 20, 20), volume.crop(10, 0, 20, 20)])
+    write_images(crops, tmp_path)
+    read = read_images(tmp_path)
+    assert [p.origin for p in read] == [p.origin for p in crops]
+    assert [p.labels["file"] for p in read] == ["0000.png", "0001.png"]
+    assert independent_fields(read, (20, 20)) == independent_fields(crops, (20, 20)) == 1.5
+    # Regions are told in pixels of the source, which are no longer those of a smaller picture.
+    assert independent_fields(read_images(tmp_path, shrink=2), (10, 10)) == 1
+
+
+def test_a_set_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("morphogen.images.folders.write_text_whole", _full)
+    with pytest.raises(Problem, match="free some space"):
+        write_images(random_set(), tmp_path / "out" / "set")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _full(path, text):
+    raise OSError(28, "No space left on device")
 
 
 def test_too_little_to_split_is_said():

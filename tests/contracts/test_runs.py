@@ -1,6 +1,7 @@
 """The run folder: whole or not at all, exact resumption, refusals that leave nothing behind."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -82,17 +83,18 @@ def test_what_comes_out_has_the_type_scale_and_pixel_size_of_what_went_in(tmp_pa
     assert all(low <= p.pixels.min() and p.pixels.max() <= high for p in read)
 
 
-def test_a_checkpoint_that_cannot_be_finished_leaves_the_last_one(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_finished_leaves_the_last_one(tmp_path):
+    """No file may grow beyond 20 kB: what the system says is what it says of a full disk or quota."""
     run = start(tmp_path / "run")
     before = {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")}
-
-    def full_disk(tensors, path, metadata):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("morphogen.training.run.save_file", full_disk)
-    with pytest.raises(Problem, match="the disk is full"):
-        start(tmp_path / "run", images_seen=48, go_on=True)
+    assert len(before["state.safetensors"]) > 20_000
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(Problem, match="the disk is full"):
+            start(tmp_path / "run", images_seen=48, go_on=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     after = {path.name: path.read_bytes() for path in run.folder.glob("*.safetensors")}
     assert after == before
     assert not list(run.folder.glob(".*"))
@@ -157,6 +159,12 @@ def test_a_folder_in_use_is_not_overwritten(tmp_path):
         ({"method": "dcgan", "settings": SMALL["dcgan"]}, "is a run of vae, not of dcgan"),
         ({"seed": 4}, "was started with seed 3, not 4"),
         ({"images": random_set(seed=1)}, "was trained on other images"),
+        (
+            {"settings": SMALL["vae"] | {"learning_rate": 1e-5}},
+            "was started with setting learning_rate = 0.001, not 1e-05",
+        ),
+        ({"size": (24, 16)}, r"was started with crops of \(16, 24\), not \(24, 16\)"),
+        ({"symmetries": frozenset({"flip_vertical"})}, "was started with symmetries"),
     ],
 )
 def test_going_on_with_something_else_is_refused(tmp_path, change, message):
@@ -181,6 +189,30 @@ def test_run_folders_that_cannot_be_read_say_why(tmp_path):
     (run.folder / "run.json").write_text('{"format": 1, "method"')
     with pytest.raises(Problem, match="is damaged"):
         Run(run.folder)
+
+
+def test_a_line_cut_off_by_a_kill_does_not_stop_a_resumption(tmp_path):
+    run = start(tmp_path / "run")
+    with open(run.folder / "progress.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 7, "images_se')
+    start(tmp_path / "run", images_seen=48, go_on=True)
+    assert Run(tmp_path / "run").progress()[-1]["images_seen"] == 48
+
+
+def test_a_float_run_is_not_promised_as_png(tmp_path):
+    run = start(tmp_path / "run", images=random_set(dtype="float32"))
+    with pytest.raises(Problem, match=r"\.png files cannot hold float32 pixels: choose \.tif"):
+        generate(run, count=1, folder=tmp_path / "out", extension=".png", cpu=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_opening_a_run_does_not_touch_the_random_state_of_its_user(tmp_path):
+    run = start(tmp_path / "run")
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    generate(run, count=1, cpu=True)
+    assert torch.equal(torch.rand(1), expected)
 
 
 def test_damaged_weights_are_not_sampled(tmp_path):

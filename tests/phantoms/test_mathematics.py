@@ -13,7 +13,7 @@ from morphogen.mathematics.gaussians import divergence_from_standard_normal, neg
 from morphogen.mathematics.gradient_penalties import squared_slope
 from morphogen.mathematics.noise_levels import add_noise, cosine_signal, evenly_spaced_steps, linear_signal
 from morphogen.mathematics.prediction_targets import clean_image, implied_noise, target
-from morphogen.mathematics.randomness import Randomness
+from morphogen.mathematics.randomness import Randomness, numpy_generator
 from morphogen.mathematics.solvers import ddim
 
 
@@ -132,3 +132,20 @@ def test_a_stream_belongs_to_its_image_and_not_to_its_batch():
     other = Randomness.of_images(3, 2, 2, purpose=1)
     assert not torch.equal(other.normal(2, 2), Randomness.of_images(3, 2, 2).normal(2, 2))
     assert not torch.equal(Randomness.of_images(4, 2, 2).normal(3), Randomness.of_images(3, 2, 2).normal(3))
+
+
+@pytest.mark.parametrize(("one", "other"), [((3,), (3, 0)), ((3, 0), (3, 0, 0)), ((12345,), (12345 + 7 * 2**32,))])
+def test_keys_that_look_alike_have_streams_of_their_own(one, other):
+    assert numpy_generator(*one).random() != numpy_generator(*other).random()
+    assert not torch.equal(Randomness([one]).normal(4), Randomness([other]).normal(4))
+
+
+def test_draws_have_the_moments_that_they_should():
+    streams = Randomness.of_images(1, 0, 200)
+    normal, uniform, whole = streams.normal(500), streams.uniform(500), streams.integers(10, 500)
+    assert abs(normal.mean()) < 0.015
+    assert abs(normal.std() - 1) < 0.015
+    assert abs(uniform.mean() - 0.5) < 0.005
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert set(whole.unique().tolist()) == set(range(10))

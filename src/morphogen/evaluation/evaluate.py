@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from pydantic import ValidationError
+
 from morphogen.evaluation.compare import compare
 from morphogen.evaluation.descriptors.vector import DescriptorVector
 from morphogen.evaluation.feature_table import FeatureExtractor
@@ -12,14 +14,14 @@ from morphogen.evaluation.fields import fields, halves
 from morphogen.evaluation.paired import PairedScore, paired_scores
 from morphogen.evaluation.records import Comparison
 from morphogen.evaluation.segmentation import Threshold
-from morphogen.evaluation.similarities.similarity import similarity, similarity_names
+from morphogen.evaluation.similarities.similarity import Similarity, similarity, similarity_names
 from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.intensity import IntensityMap
+from morphogen.images.picture import TRAINED_ON
 from morphogen.problems import Problem
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 
 DEFAULT_FEATURES = ("vgg16", "descriptors")
-DIVERSITY = ("lpips", "ssim")
 
 
 def evaluate(
@@ -31,6 +33,7 @@ def evaluate(
     another: Mapping[str, ImageSet] = MappingProxyType({}),
     features: Sequence[str] = DEFAULT_FEATURES,
     inception: Path | str | None = None,
+    download_inception: bool = False,
     fields_at_most: int = 256,
     intensity: IntensityMap | None = None,
     seed: int = 0,
@@ -51,6 +54,7 @@ def evaluate(
         another: measured images of other specimens, by name, as a control.
         features: what distances are computed over: "descriptors", "vgg16", "alexnet", "inception".
         inception: TorchScript file of the Inception network, for "inception".
+        download_inception: fetch the standard file (96 MB) instead; never done unless asked for.
         fields_at_most: at most so many fields of each set.
         intensity: grey range of the networks' input; by default that of the measured images.
         seed: of fields, noise and bootstrap.
@@ -72,24 +76,48 @@ def evaluate(
         fields(other, size, fields_at_most, seed),
     )
     threshold = Threshold.otsu(reference, kind.phase_is)
-    return compare(
+    found = compare(
         measured=reference,
         floor=other,
         generated={name: fields(images, size, fields_at_most, seed) for name, images in named.items()},
         another={name: fields(images, size, fields_at_most, seed) for name, images in another.items()},
         specimen=kind,
-        extractors=extractors(features, threshold, inception),
+        extractors=extractors(features, threshold, inception, download_inception),
         intensity=intensity,
         threshold=threshold,
-        diversity=[similarity(name, size=size) for name in DIVERSITY] if "vgg16" in features else (),
+        diversity=diversity_measures(features, size),
         seed=seed,
         resamples=resamples,
         progress=progress,
     )
+    return found.model_copy(update={"notes": (*found.notes, *_seen_in_training(measured, named))})
+
+
+def _seen_in_training(measured: ImageSet, generated: Mapping[str, ImageSet]) -> list[str]:
+    """A reservation for every generated set whose method has seen the images that it is measured against."""
+    return [
+        f"{name}: its method was trained on the measured images themselves, so that copies of them would score well;"
+        " hold some back with 'morphogen split'"
+        for name, images in generated.items()
+        if any(picture.labels.get(TRAINED_ON) == measured.fingerprint for picture in images)
+    ]
+
+
+def diversity_measures(features: Sequence[str], size: tuple[int, int]) -> list[Similarity]:
+    """How images of one set are compared among themselves: SSIM, and LPIPS where its networks are asked for.
+
+    Raises:
+        Problem: images too small for one of them, or weights that are missing.
+    """
+    names = ["ssim", "lpips"] if {"vgg16", "alexnet"} & set(features) else ["ssim"]
+    return [similarity(name, size=size) for name in names]
 
 
 def extractors(
-    names: Sequence[str], threshold: Threshold, inception: Path | str | None = None
+    names: Sequence[str],
+    threshold: Threshold,
+    inception: Path | str | None = None,
+    download_inception: bool = False,
 ) -> list[FeatureExtractor]:
     """The feature extractors of these names.
 
@@ -101,9 +129,15 @@ def extractors(
         if name == "descriptors":
             made.append(DescriptorVector(threshold))
         elif name == "inception":
-            if inception is None:
-                raise Problem("the Inception features need weights", do="give the path of its TorchScript file")
-            made.append(extractor(name, weights=Path(inception)))
+            if download_inception:
+                made.append(extractor(name, download=True))
+            elif inception is not None:
+                made.append(extractor(name, weights=Path(inception)))
+            else:
+                raise Problem(
+                    "the Inception features need weights",
+                    do="give the path of their TorchScript file or ask for the download",
+                )
         else:
             made.append(extractor(name))
     return made
@@ -114,16 +148,38 @@ def feature_names() -> list[str]:
     return ["descriptors", *extractor_names()]
 
 
-def evaluate_pairs(*, measured: ImageSet, generated: ImageSet, measures: Sequence[str] = ()) -> list[PairedScore]:
+def evaluate_pairs(
+    *,
+    measured: ImageSet,
+    generated: ImageSet,
+    measures: Sequence[str] = (),
+    grey_range: tuple[float, float] | None = None,
+) -> list[PairedScore]:
     """SSIM, MS-SSIM and LPIPS of images that belong together, by file name.
 
+    Args:
+        measured: the reference images, all of one size.
+        generated: their partners, of equal names, sizes and types.
+        measures: names of similarities; all by default.
+        grey_range: grey levels that stand for black and white. By default the full range of an integer type, so
+            that a pair scores the same whatever else is in the folder; floats have none and must be told.
+
     Raises:
-        Problem: the sets are not paired.
+        Problem: the sets are not paired, or floats without a range.
     """
     size = common_size(measured, "the measured set")
+    dtype = measured[0].pixels.dtype
+    if grey_range is None:
+        if dtype.kind != "u":
+            raise Problem("float images have no range of their own", do="give it with --range LOW HIGH")
+        grey_range = (0.0, float(2 ** (8 * dtype.itemsize) - 1))
+    try:
+        intensity = IntensityMap(low=grey_range[0], high=grey_range[1], dtype=dtype.name)
+    except ValidationError:
+        raise Problem(f"{grey_range[0]:g} to {grey_range[1]:g} is no grey range", do="give LOW below HIGH") from None
     return paired_scores(
         measured=measured,
         generated=generated,
         measures=[similarity(name, size=size) for name in (measures or similarity_names())],
-        intensity=IntensityMap.of(measured),
+        intensity=intensity,
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from morphogen.images.folders import write_images
+from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import Pictures
-from morphogen.images.picture import Origin, Picture
+from morphogen.images.picture import TRAINED_ON, Origin, Picture
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import SampleRequest
 from morphogen.problems import Problem
@@ -55,7 +55,10 @@ def generate(
     Raises:
         Problem: no such run, nothing trained in it, or no room to write.
     """
+    run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the images") if folder is not None else None
+    if extension is not None:
+        require_format(extension, run.record.intensity.dtype)
     images = timed_generation(run, count=count, seed=seed, steps=steps, batch_size=batch_size, cpu=cpu).images
     if target is not None:
         write_images(images, target, extension=extension)
@@ -95,7 +98,12 @@ def timed_generation(
                         f"{run.folder.name}-{seed}-{first + offset}",
                         f"{run.record.method} {run.folder.name}",
                     ),
-                    {"method": run.record.method, "seed": float(seed), "number": float(first + offset)},
+                    {
+                        "method": run.record.method,
+                        "seed": float(seed),
+                        "number": float(first + offset),
+                        TRAINED_ON: run.record.images.fingerprint,
+                    },
                 )
             )
         if on_batch is not None:

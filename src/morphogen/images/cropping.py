@@ -57,13 +57,14 @@ class RandomCrops:
         which, down, right, *coins = random.random(6)
         picture = self._pictures[int(np.searchsorted(self._cumulative, which, side="right"))]
         (height, width), (rows, columns) = self.size, picture.size
-        turn = "quarter_turn" in self.symmetries and coins[0] < 0.5 and rows >= width and columns >= height
-        if turn:
+        # Turns by 90 and 270 degrees need room for the turned crop, and square pixels.
+        turns = int(coins[0] * 4) if "quarter_turn" in self.symmetries else 0
+        if turns % 2 and (rows < width or columns < height or not _square_pixels(picture)):
+            turns -= 1
+        if turns % 2:
             height, width = width, height
         top, left = int(down * (rows - height + 1)), int(right * (columns - width + 1))
-        pixels = picture.pixels[:, top : top + height, left : left + width]
-        if turn:
-            pixels = np.rot90(pixels, axes=(1, 2))
+        pixels = np.rot90(picture.pixels[:, top : top + height, left : left + width], turns, axes=(1, 2))
         if "flip_horizontal" in self.symmetries and coins[1] < 0.5:
             pixels = pixels[:, :, ::-1]
         if "flip_vertical" in self.symmetries and coins[2] < 0.5:
@@ -123,3 +124,8 @@ def _union_area(boxes: NDArray[np.int64]) -> int:
 
 def _places(picture: Picture, size: tuple[int, int]) -> int:
     return (picture.size[0] - size[0] + 1) * (picture.size[1] - size[1] + 1)
+
+
+def _square_pixels(picture: Picture) -> bool:
+    height, width = picture.spacing_um
+    return not np.isfinite((height, width)).all() or bool(np.isclose(height, width, rtol=1e-3))

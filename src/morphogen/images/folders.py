@@ -6,6 +6,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -137,10 +138,8 @@ def write_images(
         Problem: no room, no right to write, or a format that cannot hold the pixels.
     """
     pixel_type = images[0].pixels.dtype.name
-    extension = extension or (".png" if pixel_type == "uint8" else ".tif")
-    writer = _format_of(extension)
-    if pixel_type not in getattr(writer, "PIXEL_TYPES", ()):
-        raise Problem(f"{extension} files cannot hold {pixel_type} pixels", do="choose .tif")
+    extension = extension or default_extension(pixel_type)
+    writer = require_format(extension, pixel_type)
     require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
     digits = max(4, len(str(len(images) - 1)))
     names = [f"{i:0{digits}d}" for i in range(len(images))]
@@ -150,6 +149,23 @@ def write_images(
         files = [f"{name}.png" for name in names]
         write_folder_whole(folder / "masks", partial(_write_set, masks, files, _format_of(".png")))
     return folder
+
+
+def default_extension(pixel_type: str) -> str:
+    """PNG for 8 bit, which every program reads; TIFF for the rest, which keeps type, scale and unit."""
+    return ".png" if pixel_type == "uint8" else ".tif"
+
+
+def require_format(extension: str, pixel_type: str) -> ModuleType:
+    """The format that writes such pixels under such an ending.
+
+    Raises:
+        Problem: there is none.
+    """
+    writer = _format_of(extension)
+    if pixel_type not in getattr(writer, "PIXEL_TYPES", ()):
+        raise Problem(f"{extension} files cannot hold {pixel_type} pixels", do="choose .tif")
+    return writer
 
 
 def readable_extensions() -> set[str]:
@@ -194,6 +210,8 @@ def _manifest_entries(folder: Path) -> dict[str, ManifestEntry]:
 def _read_planes(file: Path, axis: int) -> list[Plane]:
     try:
         planes: list[Plane] = _format_of(file.suffix).read(file, axis)
+    except PermissionError:
+        raise Problem(f"{file} may not be read", do="ask for the right to read it") from None
     except UnreadableImageError as error:
         raise Problem(f"{file} {error}", do="replace or remove it") from None
     for plane in planes:
@@ -218,11 +236,13 @@ def _picture(
 ) -> Picture:
     spacing = plane.spacing_um
     labels: dict[str, Label] = {}
-    region, source, specimen = None, file.name, file.stem
+    origin = Origin(file.stem, file.name, plane.slice)
     if entry is not None:
         listed = tuple(math.nan if s is None else s for s in entry.spacing_um)
         spacing = (listed[0], listed[1])
-        labels, specimen, region = dict(entry.labels), entry.specimen, entry.region
+        labels = dict(entry.labels)
+        origin = Origin(entry.specimen, entry.source or file.name, entry.slice, entry.region)
+    labels["file"] = file.name
     if expression is not None:
         match = expression.search(file.name)
         if match is None:
@@ -230,14 +250,16 @@ def _picture(
                 f"the specimen pattern '{expression.pattern}' finds nothing in {file.name}",
                 do="change the pattern",
             )
-        specimen = "-".join(group for group in match.groups() if group) or match.group(0)
+        origin = replace(origin, specimen="-".join(group for group in match.groups() if group) or match.group(0))
     if pixel_size_um is not None:
         spacing = (pixel_size_um, pixel_size_um)
     pixels = plane.pixels
     if shrink > 1:
         pixels = _shrunk(pixels, shrink, file)
         spacing = (spacing[0] * shrink, spacing[1] * shrink)
-    return Picture(pixels, spacing, Origin(specimen, source, plane.slice, region), labels)
+        # A region is told in pixels of its source, and those have become larger.
+        origin = replace(origin, source=f"{origin.source}, {shrink} times smaller", region=None)
+    return Picture(pixels, spacing, origin, labels)
 
 
 def _shrunk(pixels: NDArray[np.generic], factor: int, file: Path) -> NDArray[np.generic]:

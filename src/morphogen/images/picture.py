@@ -14,6 +14,10 @@ PIXEL_TYPES = (np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32"))
 """The pixel types that Morphogen keeps: 8 and 16 bit unsigned integers and 32 bit floats."""
 
 
+TRAINED_ON = "trained on"
+"""Label of a generated picture: the fingerprint of the image set that its method has seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a picture comes from: what splits and honest error bars need.

@@ -4,6 +4,7 @@ Neighbouring crops, and neighbouring slices of a volume, show the same pores. A 
 put a pore into training and test alike, and a copy would pass for a discovery.
 """
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -11,6 +12,11 @@ from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
+
+SLICES_WARNING = (
+    "; but the names differ only by a running number: if these are slices of one volume, they are one specimen,"
+    " and a specimen pattern should say so"
+)
 
 _SPLIT = 2  # keeps this stream of random numbers apart from others under the same seed
 
@@ -48,11 +54,11 @@ def split(images: ImageSet, *, crop: tuple[int, int], held_out: float = 0.3, see
     for picture in images:
         by_specimen[picture.origin.specimen].append(picture)
     if len(by_specimen) >= 2:
-        return _by_specimen(by_specimen, held_out, seed)
+        return _by_specimen(images, by_specimen, held_out, seed)
     return _by_region(images, crop, held_out, seed)
 
 
-def _by_specimen(by_specimen: dict[str, list[Picture]], held_out: float, seed: int) -> Split:
+def _by_specimen(images: ImageSet, by_specimen: dict[str, list[Picture]], held_out: float, seed: int) -> Split:
     area = {name: sum(p.size[0] * p.size[1] for p in group) for name, group in by_specimen.items()}
     names = sorted(by_specimen)
     numpy_generator(seed, _SPLIT).shuffle(names)
@@ -71,25 +77,41 @@ def _by_specimen(by_specimen: dict[str, list[Picture]], held_out: float, seed: i
         Pictures(parts[0], "training images"),
         Pictures(parts[1], "held-out images"),
         f"by specimen: {len(by_specimen) - len(chosen)} for training, {len(chosen)} held out"
-        f" ({', '.join(sorted(chosen)[:6])}{', ...' if len(chosen) > 6 else ''})",
+        f" ({', '.join(sorted(chosen)[:6])}{', ...' if len(chosen) > 6 else ''})"
+        + (SLICES_WARNING if looks_like_slices(images) else ""),
     )
 
 
 def _by_region(images: ImageSet, crop: tuple[int, int], held_out: float, seed: int) -> Split:
+    # One coin for all: pictures of one specimen may be neighbouring slices, and one would show what another hides.
+    at_the_end = bool(numpy_generator(seed, _SPLIT).integers(2))
     training, kept = [], []
-    for index, picture in enumerate(images):
-        # Slices of one volume are cut at the same place, or one would show what its neighbour hides.
-        key = index if picture.origin.slice is None else 0
-        at_the_end = bool(numpy_generator(seed, _SPLIT, key).integers(2))
+    for picture in images:
         first, second = cut_in_two(picture, crop, held_out if at_the_end else 1 - held_out)
         training.append(first if at_the_end else second)
         kept.append(second if at_the_end else first)
+    gaps = sorted({crop[0] if p.size[0] >= p.size[1] else crop[1] for p in images})
     return Split(
         Pictures(training, "training regions"),
         Pictures(kept, "held-out regions"),
-        f"one specimen, by region: {held_out:.0%} of each image held out at one end,"
-        f" a gap of {max(crop)} pixels between",
+        f"one specimen, by region: {held_out:.0%} of each image held out at the same end of all,"
+        f" a gap of {' or '.join(map(str, gaps))} pixels between",
     )
+
+
+def looks_like_slices(images: ImageSet) -> bool:
+    """Whether pictures that count as specimens of their own may be slices of one volume.
+
+    They do where eight or more, all of one size, have names that differ only by a running number without gaps.
+    """
+    specimens = [picture.origin.specimen for picture in images]
+    if len(specimens) < 8 or len(set(specimens)) < len(specimens) or len({p.size for p in images}) > 1:
+        return False
+    numbered = [re.fullmatch(r"(.*?)([0-9]+)", name) for name in specimens]
+    if not all(numbered) or len({match[1] for match in numbered if match}) > 1:
+        return False
+    numbers = sorted(int(match[2]) for match in numbered if match)
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def cut_in_two(picture: Picture, crop: tuple[int, int], second: float) -> tuple[Picture, Picture]:

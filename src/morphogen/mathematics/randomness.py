@@ -1,14 +1,18 @@
 """Randomness as a value: one stream of numbers for each image.
 
-A draw for image k depends on the seed and on k, never on the batch it happens to sit in, the number of
-processes or the device. So the same seed gives the same picture at any batch size, and two processes
-that share a batch train the weights that one would.
+A draw for image k depends on the seed and on k, never on the batch it happens to sit in, the number of processes
+or the device. So the same seed gives the same picture at any batch size, and two processes that share a batch
+train the weights that one would.
+
+The streams are NumPy's PCG64, seeded through SeedSequence with all bits of the key; torch's own CPU generator
+keeps 32 bits of a seed, among which a hundred thousand images would find two alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -23,7 +27,7 @@ class Randomness:
 
     def __init__(self, keys: Sequence[tuple[int, ...]], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self._streams = [_stream(key) for key in keys]
+        self._streams = [numpy_generator(*key) for key in keys]
 
     @classmethod
     def of_images(
@@ -51,28 +55,27 @@ class Randomness:
         return len(self._streams)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, ``(len(self), *shape)``."""
-        return self._stack([torch.randn(shape, generator=stream) for stream in self._streams])
+        """Standard normal numbers, ``(len(self), *shape)`` float32."""
+        return self._drawn(lambda stream: stream.standard_normal(shape, dtype=np.float32))
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers from U[0, 1), ``(len(self), *shape)``."""
-        return self._stack([torch.rand(shape, generator=stream) for stream in self._streams])
+        """Numbers from U[0, 1), ``(len(self), *shape)`` float32."""
+        return self._drawn(lambda stream: stream.random(shape, dtype=np.float32))
 
     def integers(self, below: int, *shape: int) -> Tensor:
-        """Integers from 0 to ``below - 1``, ``(len(self), *shape)``, int64."""
-        return self._stack([torch.randint(below, shape, generator=stream) for stream in self._streams])
+        """Integers from 0 to ``below - 1``, ``(len(self), *shape)`` int64."""
+        return self._drawn(lambda stream: np.asarray(stream.integers(below, size=shape, dtype=np.int64)))
 
-    def _stack(self, draws: list[Tensor]) -> Tensor:
-        return torch.stack(draws).to(self.device, non_blocking=True)
+    def _drawn(self, draw: Callable[[np.random.Generator], NDArray[np.generic]]) -> Tensor:
+        draws = np.stack([draw(stream) for stream in self._streams])
+        return torch.from_numpy(draws).to(self.device, non_blocking=True)
 
 
 def numpy_generator(*key: int) -> np.random.Generator:
-    """A NumPy generator for a key of non-negative integers; equal keys give equal streams."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+    """A NumPy generator for a key of non-negative integers.
 
-
-def _stream(key: tuple[int, ...]) -> torch.Generator:
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)
-    generator = torch.Generator()
-    generator.manual_seed(int(state[0]) & 0x7FFF_FFFF_FFFF_FFFF)
-    return generator
+    Equal keys give equal streams; different keys, also those that differ only by zeros at their end, give
+    independent ones.
+    """
+    # SeedSequence fills a key up with zeros, so its length goes in front.
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((len(key), *key))))

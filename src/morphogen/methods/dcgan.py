@@ -96,6 +96,7 @@ class Method(GenerativeMethod):
 
     title = "DCGAN"
     averaged = ("generator",)
+    compiled = ("generator",)
     settings: Settings
 
     def __init__(self, settings: Settings, shape: ImageShape) -> None:

@@ -112,6 +112,8 @@ class GenerativeMethod(nn.Module, ABC):
 
     Class attributes:
         title: how the field calls it.
+        compiled: sub-modules that gain from torch.compile. None that a penalty differentiates twice, which
+            compiled modules don't allow.
         averaged: sub-modules that are sampled with weights averaged over training.
         averaging_half_life: images over which an averaged weight forgets half of its past.
 
@@ -122,6 +124,7 @@ class GenerativeMethod(nn.Module, ABC):
 
     title: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]] = ()
+    compiled: ClassVar[tuple[str, ...]] = ()
     averaging_half_life: ClassVar[int] = 10_000
     phases: tuple[Phase, ...]
 
@@ -129,6 +132,11 @@ class GenerativeMethod(nn.Module, ABC):
         super().__init__()
         self.settings = settings
         self.shape = shape
+
+    @classmethod
+    def suited(cls, settings: Any, *, on_gpu: bool) -> Any:
+        """The settings with what was left open chosen for the device; what is returned goes on record."""
+        return settings
 
     @classmethod
     @abstractmethod

@@ -95,6 +95,7 @@ class Method(GenerativeMethod):
 
     title = "VAE"
     averaged = ("decoder",)
+    compiled = ("encoder", "decoder")
     settings: Settings
 
     def __init__(self, settings: Settings, shape: ImageShape) -> None:

@@ -118,12 +118,14 @@ class EvaluationRecipe(RecipePart):
         fields: at most so many fields of every set; so many images are generated.
         features: what distances are computed over.
         inception: TorchScript file of the Inception network, for "inception".
+        download_inception: fetch the standard file instead.
         resamples: replicates of the bootstrap.
     """
 
     fields: int = Field(default=256, ge=8)
     features: tuple[str, ...] = Field(default=("vgg16", "descriptors"), min_length=1)
     inception: str | None = None
+    download_inception: bool = False
     resamples: int = Field(default=200, ge=50)
 
     @field_validator("features")

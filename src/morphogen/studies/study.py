@@ -7,7 +7,6 @@ the records as JSON, and the page. A study that was stopped goes on where it was
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ import torch
 from accelerate import PartialState
 
 import morphogen
-from morphogen.evaluation.evaluate import evaluate, extractors
+from morphogen.evaluation.compare import require_comparable
+from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors
+from morphogen.evaluation.fields import fields
 from morphogen.evaluation.segmentation import Threshold
 from morphogen.generation.generate import timed_generation
 from morphogen.images.cropping import independent_fields, require_room
@@ -44,7 +45,7 @@ from morphogen.studies.recipe import (
     as_recipe,
     read_recipe,
 )
-from morphogen.training.run import Run
+from morphogen.training.run import Run, command_line
 from morphogen.training.train import DivergedError, train
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
@@ -97,7 +98,7 @@ def study(
     for method, settings in read.methods.items():
         method_settings(method, settings)
     prepared = [
-        _prepare(specimen, part, read, Path(images) if images is not None else root)
+        _prepare(specimen, part, read, Path(images) if images is not None else root, cpu)
         for specimen, part in read.specimens.items()
     ]
     target = _folder(folder, name, read, go_on, state)
@@ -107,6 +108,7 @@ def study(
         where.print(f"{trainings} trainings ({_expected(read.budget, trainings)}) into {target}")
     records: list[SpecimenRecord] = []
     shown: dict[str, dict[str, ImageSet]] = {}
+    earlier = 0.0
     try:
         for index, part in enumerate(prepared):
             runs = {}
@@ -115,6 +117,7 @@ def study(
                     number = index * len(read.methods) + offset + 1
                     where.print(f"[{number}/{trainings}] {part.name}: {method}")
                 runs[method] = _trained(part, method, read, target, cpu)
+                earlier += runs[method].earlier_seconds
             if state.is_main_process:
                 record, pictures = _judged(part, runs, read, target, cpu)
                 records.append(record)
@@ -131,10 +134,10 @@ def study(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         morphogen=morphogen.__version__,
         recipe=read.model_dump(mode="json", exclude_none=True),
-        command=_command(),
+        command=command_line(),
         machine=_machine(cpu, state.num_processes),
         budget=read.budget.words,
-        seconds_total=time.perf_counter() - started,
+        seconds_total=time.perf_counter() - started + earlier,
         specimens=tuple(records),
     )
     return write_page(whole, shown, target)
@@ -170,7 +173,7 @@ def _narrowed(recipe: Recipe, only: Sequence[str], seconds: float | None) -> Rec
     return as_recipe(changed, "the recipe")
 
 
-def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path) -> _Prepared:
+def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: bool) -> _Prepared:
     """Read and check everything of one specimen, so that nothing fails after an hour of training."""
     kind = kind_of_specimen(part.kind)
     source = part.phantom or part.images
@@ -179,7 +182,9 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path) -> _Pr
     require_room(images, part.crop)
     shape = ImageShape(images.channels, *part.crop)
     for method, settings in recipe.methods.items():
-        method_class(method).sizes(method_settings(method, settings)).check(method, shape)
+        on_gpu = torch.cuda.is_available() and not cpu
+        suited = method_class(method).suited(method_settings(method, settings), on_gpu=on_gpu)
+        method_class(method).sizes(suited).check(method, shape)
     another: dict[str, ImageSet] = {}
     other = part.another_phantom or part.another_images
     if other is not None:
@@ -188,13 +193,22 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path) -> _Pr
         require_room(others, part.crop)
         another[label] = others
     divided = split(images, crop=part.crop, held_out=part.held_out, seed=recipe.seed)
-    extractors(
-        recipe.evaluation.features,
-        Threshold.otsu(divided.held_out, kind.phase_is),
-        recipe.evaluation.inception,
-    )
+    _require_evaluation(divided, another, part, recipe)
     symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
     return _Prepared(name, part, divided, another, frozenset(symmetries))
+
+
+def _require_evaluation(divided: Split, another: Mapping[str, ImageSet], part: SpecimenRecipe, recipe: Recipe) -> None:
+    """Refuse now what the comparison would refuse after the training."""
+    count = recipe.evaluation.fields
+    held_out, training = (
+        fields(images, part.crop, count, recipe.seed) for images in (divided.held_out, divided.training)
+    )
+    others = {name: fields(images, part.crop, count, recipe.seed) for name, images in another.items()}
+    require_comparable(measured=held_out, floor=training, another=others)
+    threshold = Threshold.otsu(held_out, kind_of_specimen(part.kind).phase_is)
+    extractors(recipe.evaluation.features, threshold, recipe.evaluation.inception, recipe.evaluation.download_inception)
+    diversity_measures(recipe.evaluation.features, part.crop)
 
 
 def _images(source: PhantomSource | FileSource, seed: int, root: Path) -> Pictures:
@@ -242,11 +256,19 @@ def _folder(folder: Path | str | None, name: str, recipe: Recipe, go_on: bool, s
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """A run and what is not in its folder: peak memory, and a note where it went wrong."""
+    """A run and what is not in its folder.
+
+    Attributes:
+        run: the run.
+        peak_memory_mib: peak memory of its training, of the last part where it was resumed.
+        note: where it went wrong.
+        earlier_seconds: training time that was spent before this call.
+    """
 
     run: Run
     peak_memory_mib: float
     note: str = ""
+    earlier_seconds: float = 0.0
 
 
 def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bool) -> _Trained:
@@ -255,7 +277,9 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
     resume = (folder / "run.json").exists()
     if resume and cost.exists():
         kept = json.loads(cost.read_text(encoding="utf-8"))
-        return _Trained(Run(folder), kept["peak_memory_mib"], kept["note"])
+        finished = Run(folder)
+        return _Trained(finished, kept["peak_memory_mib"], kept["note"], finished.counters["seconds"])
+    earlier = Run(folder).counters["seconds"] if resume and Run(folder).has_state else 0.0
     note = ""
     with PeakMemory() as peak:
         try:
@@ -277,7 +301,7 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
             run, note = Run(folder), error.what
     if PartialState().is_main_process:
         write_text_whole(cost, json.dumps({"peak_memory_mib": peak.mib, "note": note}))
-    return _Trained(run, peak.mib, note)
+    return _Trained(run, peak.mib, note, earlier)
 
 
 def _judged(
@@ -301,6 +325,7 @@ def _judged(
             specimen=part.recipe.kind,
             features=recipe.evaluation.features,
             inception=recipe.evaluation.inception,
+            download_inception=recipe.evaluation.download_inception,
             fields_at_most=recipe.evaluation.fields,
             intensity=next(iter(runs.values())).run.record.intensity,
             seed=recipe.seed,
@@ -357,7 +382,3 @@ def _machine(cpu: bool, processes: int) -> str:
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_device(cpu)}{many},"
         f" Python {platform.python_version()}, torch {torch.__version__}"
     )
-
-
-def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

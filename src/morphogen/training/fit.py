@@ -8,7 +8,7 @@ for bit where the stopped one would have gone.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -32,7 +32,7 @@ class Plan(BaseModel):
         seed: of weights, crops and noise.
         clip_norm: gradients of a phase are scaled down to this norm.
         precision: "fp32", or "bf16" on a GPU.
-        compile: compile the losses with torch.compile; on a GPU only.
+        compile: sub-modules were compiled with torch.compile; on a GPU only.
         save_every_seconds: time between checkpoints.
     """
 
@@ -138,7 +138,6 @@ def fit(
         NotFiniteError: a loss or gradient became NaN or infinite.
     """
     count = method.settings.batch_size // accelerator.num_processes
-    loss = torch.compile(method.loss) if plan.compile else method.loss
     started = time.perf_counter() - state.seconds
     method.train()
     while not state.finished:
@@ -157,7 +156,7 @@ def fit(
                 plan.seed, first, count, purpose=_NOISE + index, device=accelerator.device
             )
             with accelerator.autocast():
-                found = loss(phase.name, batch, randomness)
+                found = method.loss(phase.name, batch, randomness)
             accelerator.backward(found.total)
             parts = _average_over_processes(parameters, found.total, found.parts, accelerator)
             norms[phase.name] = torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
@@ -197,12 +196,11 @@ def _only_these_learn(method: nn.Module, parameters: Sequence[nn.Parameter]) -> 
 def _average_over_processes(
     parameters: Sequence[nn.Parameter],
     total: Tensor,
-    parts: "dict[str, Tensor] | object",
+    parts: Mapping[str, Tensor],
     accelerator: Accelerator,
 ) -> dict[str, Tensor]:
     """Average gradients and loss parts over processes, in one message."""
-    assert hasattr(parts, "items")
-    named = {"total": total, **dict(parts.items())}
+    named = {"total": total, **parts}
     values = {name: value.detach().float() for name, value in named.items()}
     if accelerator.num_processes == 1:
         return values

@@ -11,6 +11,7 @@ Nothing is a pickle.
 
 import json
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import morphogen
@@ -30,6 +31,11 @@ from morphogen.whole_files import write_text_whole, write_whole
 
 FORMAT = 1
 """Number of the run folder's layout; a folder of another number is refused."""
+
+
+def command_line() -> str:
+    """What was typed, without the place where the program lies."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 class Lineage(BaseModel):
@@ -44,14 +50,14 @@ class Lineage(BaseModel):
     command: str
 
     @classmethod
-    def now(cls, command: str) -> "Lineage":
+    def now(cls) -> "Lineage":
         """That of a run that starts now."""
         return cls(
             morphogen=morphogen.__version__,
             torch=torch.__version__,
             platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=command,
+            command=command_line(),
         )
 
 
@@ -110,10 +116,11 @@ class Run:
         return ImageShape(*self.record.shape)
 
     def new_method(self) -> GenerativeMethod:
-        """The method with fresh weights, the same for the same seed."""
-        torch.manual_seed(self.record.plan.seed)
+        """The method with fresh weights, the same for the same seed; the caller's random state is not touched."""
         settings = method_settings(self.record.method, self.record.settings)
-        return method_class(self.record.method)(settings, self.shape)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.record.plan.seed)
+            return method_class(self.record.method)(settings, self.shape)
 
     def trained_method(self) -> GenerativeMethod:
         """The method with the weights to sample from.
@@ -190,11 +197,11 @@ class Run:
         return found
 
     def progress(self) -> list[dict[str, Any]]:
-        """The lines of ``progress.jsonl``."""
+        """The lines of ``progress.jsonl``; one that was cut off when a process was killed is left out."""
         path = self.folder / "progress.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        whole = (line for line in lines if line.endswith("}"))
+        return [json.loads(line) for line in whole]
 
 
 def _read_record(folder: Path) -> RunRecord:
@@ -228,7 +235,9 @@ def _require(path: Path) -> None:
 def _write_tensors(path: Path, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"format": str(FORMAT), "counters": json.dumps(counters)}
-    write_whole(path, lambda temporary: save_file(on_cpu, temporary, metadata=metadata))
+    # Through memory: what safetensors raises when it writes itself does not say that a disk is full.
+    data = save(on_cpu, metadata=metadata)
+    write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,18 +11,19 @@ from typing import Any, TextIO
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from morphogen.images.cropping import RandomCrops, independent_fields, require_room
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
-from morphogen.methods.method import ImageShape, method_class, method_settings
+from morphogen.methods.method import ImageShape, MethodSettings, method_class, method_settings
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, fit, new_state
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
-from morphogen.whole_files import new_folder, require_space
+from morphogen.whole_files import new_folder, require_space, write_text_whole
 
 REPORT_EVERY_SECONDS = 0.5
 PREPARATION_CROPS = 256
@@ -73,7 +73,7 @@ def train(
         seed: of weights, crops and noise. The same seed gives the same run.
         clip_percent: see ``IntensityMap.of``.
         precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere.
-        compiled: use torch.compile on a GPU.
+        compiled: compile the sub-modules that the method names, with torch.compile, on a GPU.
         go_on: continue the run in ``folder`` to the (new) budget instead of starting one.
         save_every_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
         cpu: stay on the CPU even where there is a GPU.
@@ -107,19 +107,21 @@ def train(
         )
     except ValidationError as error:
         raise as_problem(error, "the plan", Plan) from None
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(cpu=cpu, mixed_precision="bf16" if precision == "bf16" else "no")
-    with accelerator.main_process_first():
-        if go_on:
-            run = _resumed(folder, method, images, plan)
-        elif accelerator.is_main_process:
-            run = _started(folder, method, images, plan, size, settings, symmetries, clip_percent)
-        else:
-            run = Run(folder)
-    if run.record.settings["batch_size"] % accelerator.num_processes:
+    wanted = method_class(method).suited(method_settings(method, settings), on_gpu=on_gpu)
+    if wanted.batch_size % accelerator.num_processes:
         raise Problem(
-            f"a batch of {run.record.settings['batch_size']} cannot be shared by {accelerator.num_processes} processes",
+            f"a batch of {wanted.batch_size} cannot be shared by {accelerator.num_processes} processes",
             do="choose a batch size that is a multiple of the number of processes",
         )
+    with accelerator.main_process_first():
+        if go_on:
+            run = _resumed(folder, method, images, plan, size, wanted, symmetries)
+        elif accelerator.is_main_process:
+            run = _started(folder, method, images, plan, size, wanted, symmetries, clip_percent)
+        else:
+            run = Run(folder)
     crops = RandomCrops(
         images,
         (run.shape.height, run.shape.width),
@@ -135,6 +137,9 @@ def train(
         state = new_state(model)
     if go_on:
         state.finished = plan.fraction(state.seconds, state.images_seen) >= 1.0
+    if compiled:
+        for name in model.compiled:
+            model.get_submodule(name).compile()
     last_saved = state.seconds
     problem: DivergedError | None = None
     with _Journal(run, plan, accelerator, state.images_seen) as journal, _stop_between_steps() as stop:
@@ -174,12 +179,11 @@ def _started(
     images: ImageSet,
     plan: Plan,
     size: tuple[int, int],
-    given: Mapping[str, Any] | None,
+    settings: MethodSettings,
     symmetries: frozenset[str],
     clip_percent: float,
 ) -> Run:
     """Check everything, then make the folder: a refused run leaves nothing behind."""
-    settings = method_settings(method, given)
     kind = method_class(method)
     shape = ImageShape(images[0].channels, *size)
     kind.sizes(settings).check(method, shape)
@@ -205,12 +209,21 @@ def _started(
             spacing_um=(_or_none(only[0]), _or_none(only[1])),
         ),
         parameters=parameters,
-        lineage=Lineage.now(" ".join(sys.argv)),
+        lineage=Lineage.now(),
     )
     return Run.create(new_folder(folder, "the run"), record)
 
 
-def _resumed(folder: Path, method: str, images: ImageSet, plan: Plan) -> Run:
+def _resumed(
+    folder: Path,
+    method: str,
+    images: ImageSet,
+    plan: Plan,
+    size: tuple[int, int],
+    settings: MethodSettings,
+    symmetries: frozenset[str],
+) -> Run:
+    """The run in a folder, if it is the one that is asked for: only the budget may differ."""
     run = Run(folder)
     if run.record.method != method:
         raise Problem(f"{folder} is a run of {run.record.method}, not of {method}", do="name the method of the run")
@@ -222,6 +235,19 @@ def _resumed(folder: Path, method: str, images: ImageSet, plan: Plan) -> Run:
         )
     if run.record.plan.seed != plan.seed:
         raise Problem(f"{folder} was started with seed {run.record.plan.seed}, not {plan.seed}", do="give that seed")
+    for what, started, wanted in (
+        ("crops of", (run.shape.height, run.shape.width), size),
+        ("symmetries", run.record.images.symmetries, tuple(sorted(symmetries))),
+        *(
+            (f"setting {name} =", run.record.settings.get(name), value)
+            for name, value in settings.model_dump(mode="json").items()
+        ),
+    ):
+        if started != wanted:
+            raise Problem(
+                f"{folder} was started with {what} {started}, not {wanted}",
+                do="give what it was started with, or start a new run",
+            )
     return run
 
 
@@ -243,7 +269,7 @@ class _Journal:
         path = self.run.folder / "progress.jsonl"
         # Lines beyond the checkpoint that we go on from would be told twice.
         kept = [line for line in self.run.progress() if line["images_seen"] <= self.images_seen]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_text_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self.file: TextIO = open(path, "a", encoding="utf-8")
         self.tensorboard = SummaryWriter(str(self.run.folder / "tensorboard"))
         where = console()

@@ -11,6 +11,9 @@ from PIL import Image
 
 from morphogen.images.formats.plane import Plane, UnreadableImageError, channels_first
 
+# A scan of 20 000 pixels a side is a measured image here, not an attack.
+Image.MAX_IMAGE_PIXELS = None
+
 EXTENSIONS = (".jpg", ".jpeg")
 
 

@@ -15,6 +15,9 @@ from morphogen.images.formats.plane import (
     spacing_from_resolution,
 )
 
+# A slice of 20 000 pixels a side is a measured image here, not an attack.
+Image.MAX_IMAGE_PIXELS = None
+
 EXTENSIONS = (".png",)
 PIXEL_TYPES = ("uint8", "uint16")
 
