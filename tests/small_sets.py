@@ -8,7 +8,7 @@ from morphogen.images.picture import Origin, Picture
 SMALL = {
     "vae": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4},
     "dcgan": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4, "r1_every": 2},
-    "ddpm": {"channels": [16, 32], "layers": 1, "patch": 4, "batch_size": 4, "sample_steps": 3},
+    "ddpm": {"channels": [16, 32], "layers": 1, "patch": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
 }
 """Settings with which each method trains a step in milliseconds; a new method adds a line here."""
 
