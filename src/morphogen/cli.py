@@ -315,6 +315,11 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
 @click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
 @click.option("--another", type=click.Path(path_type=Path), help="Measured images of another specimen, as a control.")
 @click.option(
+    "--floor",
+    type=click.Path(path_type=Path),
+    help="Other measured images of the same kind, such as the training ones; otherwise the measured set is split.",
+)
+@click.option(
     "--paired",
     is_flag=True,
     help="The images belong together by file name: SSIM, MS-SSIM and LPIPS of each pair.",
@@ -324,14 +329,23 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
     multiple=True,
     default=("vgg16", "descriptors"),
     show_default=True,
-    type=click.Choice(["descriptors", "vgg16", "alexnet", "inception"]),
-    help="What distances are computed over. May be repeated.",
+    metavar="NAME",
+    help="What distances are computed over: descriptors, vgg16, alexnet, inception. May be repeated.",
 )
 @click.option(
     "--inception",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="TorchScript file of the Inception network, for --features inception (then the row is FID).",
+    help="TorchScript file of the Inception network, for --features inception; the row is called FID for the"
+    " standard file only.",
+)
+@click.option("--download-inception", is_flag=True, help="Fetch that standard file (96 MB) instead.")
+@click.option(
+    "--range",
+    "grey_range",
+    type=click.Tuple([float, float]),
+    metavar="LOW HIGH",
+    help="With --paired: grey levels that stand for black and white; by default those of the integer type.",
 )
 @click.option(
     "--fields",

@@ -199,13 +199,15 @@ def test_inception_sees_eight_bit_grey_at_299_pixels(network: Path) -> None:
 def test_only_the_standard_network_is_called_fid(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(network.read_bytes()).hexdigest()
     given = extractor("inception", weights=network, sha256=digest)
-    assert "FID" not in given.name
     assert digest[:8] in given.name
+    grey = as_set(fields(0, 5))
+    assert not given(grey, EIGHT_BIT).metric_names
     with pytest.raises(Problem, match="not the expected"):
         extractor("inception", weights=network, sha256="0" * 64)
     monkeypatch.setattr(inception, "STANDARD_SHA256", digest)
     standard = extractor("inception", weights=network)
-    assert standard.name.startswith("Inception pool3 (FID), resize 299")
+    assert standard.name.startswith("Inception pool3, resize 299")
+    assert standard(grey, EIGHT_BIT).metric_names == {"Frechet distance": "FID", "kernel distance": "KID"}
     assert standard.identity == given.identity
 
 

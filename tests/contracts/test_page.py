@@ -419,6 +419,34 @@ def test_pictures_are_read_aloud(page):
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
 
 
+def test_methods_are_called_by_their_titles_and_by_their_names_beside_them(page):
+    text = " ".join(Elements(page).text.split())
+    assert "Denoising diffusion is closest by VGG16 kernel distance" in text
+    assert "ddpm is closest" not in text
+    assert page.count("Denoising diffusion<small>ddpm</small>") == 2 * 2  # at the crops and in the table of costs
+
+
+@pytest.mark.parametrize("title", ["DCGAN", "noise", "vae", ""])
+def test_title_that_another_set_has_is_not_used(title, tmp_path):
+    """Two sets under one name would be drawn as one."""
+    record = specimen_record()
+    methods = tuple(
+        m.model_copy(update={"title": "DCGAN" if m.method == "dcgan" else title if m.method == "ddpm" else m.title})
+        for m in record.methods
+    )
+    study = study_record(record.model_copy(update={"methods": methods}))
+    page = write_page(study, {"rock": image_sets()}, tmp_path).read_text(encoding="utf-8")
+    text = " ".join(Elements(page).text.split())
+    assert "Of the three, ddpm is closest" in text
+    assert ("dcgan is at" in text) is (title == "DCGAN")
+    assert StudyRecord.from_json((tmp_path / "study.json").read_text(encoding="utf-8")) == study
+
+
+def test_page_says_that_ratios_take_the_floor_as_known(page):
+    text = " ".join(Elements(page).text.split())
+    assert "A bar takes the size of the floor as known: how uncertain the floor itself is, the grey box shows." in text
+
+
 def test_missing_images_are_a_problem_that_names_them(tmp_path):
     sets = image_sets()
     del sets["dcgan"], sets["vae"]

@@ -1,20 +1,30 @@
 """A comparison ranks sets as a scientist would, and refuses those that cannot be compared."""
 
 import math
+import sys
+from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from morphogen.evaluation.compare import compare, random_pairs
+import morphogen.evaluation.compare as compare_module
+import morphogen.evaluation.fields as fields_module
+from morphogen.evaluation import controls, intervals
+from morphogen.evaluation.compare import compare, random_pairs, require_comparable
 from morphogen.evaluation.controls import noise
 from morphogen.evaluation.descriptors.vector import DescriptorVector
 from morphogen.evaluation.fields import fields, halves
+from morphogen.evaluation.paired import PairedScore, paired_summary
 from morphogen.evaluation.segmentation import Threshold
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
+from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
+from morphogen.report import figures
+from morphogen.report.figures import chosen
 from morphogen.specimens.specimen import Specimen
 
 ROCK = Specimen(
@@ -232,6 +242,42 @@ def test_sets_that_cannot_be_compared_are_refused(changes, says):
         quick(**changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"floor": rocks(8, 12, size=(32, 48))}, "field size of 'floor'"),
+        ({"floor": rocks(8, 12, dtype="uint16")}, "pixel type of 'floor'"),
+        ({"another": {"sandstone": rocks(8, 14, spacing=(4.0, 4.0))}}, "pixel sizes differ"),
+        ({"floor": rocks(8, 11)}, "'floor' and 'measured' are the same images"),
+        ({"another": {"sandstone": rocks(8, 12)}}, "'sandstone' and 'floor' are the same images"),
+        ({"measured": rocks(7, 11)}, "'measured' has only 7 fields"),
+        ({"another": {"floor": rocks(8, 14)}}, "two sets are called 'floor'"),
+    ],
+)
+def test_measured_sets_that_cannot_be_compared_are_refused_before_there_is_a_generated_one(changes, says):
+    given = {"measured": rocks(8, 11), "floor": rocks(8, 12)}
+    require_comparable(**given, another={"sandstone": rocks(8, 14)})
+    with pytest.raises(Problem, match=says):
+        require_comparable(**(given | changes))
+    with pytest.raises(Problem, match=says):
+        quick(**changes)
+
+
+def test_a_metric_has_the_name_that_the_field_gives_it_over_these_features():
+    inner = DescriptorVector(Threshold(120, "dark"))
+
+    class Inception:
+        name, identity = inner.name, inner.identity
+
+        def __call__(self, images, intensity):
+            return replace(inner(images, intensity), metric_names={"Frechet distance": "FID"})
+
+    found = quick(extractors=[Inception()])
+    assert {s.metric for s in found.scores} == {"FID", "kernel distance", "precision", "recall"}
+    plain = quick(extractors=[inner])
+    assert {s.metric for s in plain.scores} == {"Frechet distance", "kernel distance", "precision", "recall"}
+
+
 def test_pixels_that_are_not_numbers_are_refused():
     broken = list(rocks(8, 13, dtype="float32"))
     pixels = broken[3].pixels.copy()
@@ -310,6 +356,34 @@ def test_a_generated_range_never_decides_the_intensity():
     declared = IntensityMap.of([*measured, *floor])
     assert set(seen) == {(declared.low, declared.high)}
     assert any(note.startswith("model: 1e+02 % of the pixels lie outside") for note in found.notes)
+
+
+def test_no_two_uses_of_randomness_share_a_stream(monkeypatch):
+    """Every stream is recorded with the line that asked for it; SeedSequence fills a key up with zeros."""
+    asked = defaultdict(set)
+
+    def recorded(*key):
+        caller = sys._getframe(1)
+        here = caller.f_code.co_filename
+        asked[here if here.endswith("intervals.py") else (here, caller.f_lineno)].add((*key, 0, 0, 0)[:4])
+        return numpy_generator(*key)
+
+    for module in (fields_module, controls, compare_module, intervals, figures):
+        monkeypatch.setattr(module, "numpy_generator", recorded)
+    single = rocks(1, 27, size=(48, 160))
+    fields(rocks(6, 28), (16, 16), 40)
+    halves(single, (16, 16))
+    chosen(rocks(6, 28), 3, 0, (99, 99))
+    random_pairs(50, 20, seed=0)
+    quick(extractors=[DescriptorVector(Threshold(120, "dark"))], diversity=[MeanDifference()])
+    paired_summary(
+        [PairedScore(pair=str(i), specimen="s", metric="m", higher_is_more_similar=True, value=i) for i in range(3)]
+    )
+    assert len(asked) == 7
+    every = [key for keys in asked.values() for key in keys]
+    assert len(every) == len(set(every))
+    weights = next(keys for place, keys in asked.items() if isinstance(place, str))
+    assert len(weights) == 5  # measured rows, compared rows, readings, diversity, pairs
 
 
 def test_random_pairs_are_different_pairs():

@@ -107,7 +107,7 @@ def _raw_mean_of_kernel_replicates(X, Y):
     from morphogen.evaluation.distances import kernel
     from morphogen.evaluation.intervals import units
 
-    w, v = resampling_weights(X.groups, 100, 0, 1), resampling_weights(Y.groups, 100, 0, 2)
+    w, v = resampling_weights(X.groups, 100, 0), resampling_weights(Y.groups, 100, 1)
     draws = kernel._mean_within(X.values, units(X.groups), w) + kernel._mean_within(Y.values, units(Y.groups), v)
     return float((draws - 2 * kernel._mean_between(X.values, Y.values, w, v)).mean())
 

@@ -200,6 +200,45 @@ def test_the_summary_has_the_mean_and_an_interval_that_widens_with_the_spread() 
         paired_summary(scores[:1])
 
 
+def test_partners_are_the_files_of_one_name_whatever_source_their_manifests_tell() -> None:
+    """A measured set written with its manifest remembers volumes and regions; its edits are plain files."""
+    x = fields(0)
+    crops = Pictures(
+        replace(
+            p,
+            origin=Origin("rock", "scan.raw", slice=7, region=(64 * i, 0, *SIZE)),
+            labels={"file": f"{i:04d}.png"},
+        )
+        for i, p in enumerate(as_set(x))
+    )
+    edited = Pictures(
+        replace(p, origin=Origin(f"{i:04d}", f"{i:04d}.tif"), labels={"file": f"{i:04d}.tif"})
+        for i, p in enumerate(as_set(x))
+    )
+    shuffled = Pictures([edited[i] for i in (3, 1, 0, 5, 4, 2)])
+    scores = paired_scores(
+        measured=crops, generated=shuffled, measures=[similarity("ssim", size=SIZE)], intensity=EIGHT_BIT
+    )
+    assert [s.pair for s in scores] == [f"{i:04d}" for i in range(6)]
+    np.testing.assert_allclose([s.value for s in scores], 1)
+    elsewhere = Pictures(replace(p, origin=replace(p.origin, region=(0, 64, *SIZE))) for p in crops)
+    with pytest.raises(Problem, match="the two pictures 0000 show different slices or regions"):
+        pair_up(measured=crops, generated=elsewhere)
+
+
+def test_slices_of_one_file_are_paired_by_slice() -> None:
+    x = fields(0)
+    one, other = (
+        [
+            replace(p, origin=Origin("s", "scan.tif", slice=i), labels={"file": f"scan.{ending}"})
+            for i, p in enumerate(as_set(x))
+        ]
+        for ending in ("tif", "tiff")
+    )
+    measured, generated = pair_up(measured=Pictures(one), generated=Pictures(other[::-1]))
+    assert [p.origin.slice for p in measured] == [p.origin.slice for p in generated] == list(range(6))
+
+
 def test_sets_that_are_not_pairs_are_refused() -> None:
     x = fields(0)
     measured, names = as_set(x), [f"field_{i}" for i in range(6)]

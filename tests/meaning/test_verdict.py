@@ -4,12 +4,16 @@ import io
 import math
 import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from morphogen.evaluation.distances.precision_recall import precision_and_recall
+from morphogen.evaluation.feature_table import FeatureTable
+from morphogen.evaluation.paired import PairedScore
 from morphogen.evaluation.records import Comparison, Diversity, Estimate, Reading, Score
 from morphogen.report.notation import number, rounded
-from morphogen.report.terminal import print_comparison
+from morphogen.report.terminal import print_comparison, print_pairs
 from morphogen.report.verdict import Verdict, overall, verdict
 
 FLOOR_SIZE = 0.01
@@ -32,6 +36,10 @@ def score(compared, value, half, *, role="generated", metric="kernel distance", 
         floor=Estimate(value=floor[0] * size, low=floor[1] * size, high=floor[2] * size, n_measured=n, n_generated=n),
         ratio_to_floor=value,
     )
+
+
+def table(values):
+    return FeatureTable("VGG16", "hash", "images", np.asarray(values, dtype=np.float64), ("s",) * len(values))
 
 
 def reading(compared, mean, half, *, role="generated", descriptor="porosity", unit="", n=64):
@@ -70,7 +78,7 @@ def test_clear_best_is_named_with_its_numbers():
     v = verdict(comparison(score("vae", 31, 4), score("ddpm", 3.1, 0.7), score("dcgan", 9, 1.5), NOISE))
     assert v.leaders == ("ddpm",)
     assert v.headline == (
-        "Of the three, ddpm is closest to the measured rock: its kernel distance (VGG16) is 3.1 [2.4, 3.8] times"
+        "Of the three, ddpm is closest to the measured rock by VGG16 kernel distance: it is at 3.1 [2.4, 3.8] times"
         " what two measured sets differ by; dcgan is at 9.0 [7.5, 10.5] and vae is at 31 [27, 35]; noise is at"
         " 210 [190, 230]."
     )
@@ -104,8 +112,10 @@ def test_no_difference_from_measured_is_said_with_its_sample_and_not_as_equality
 
 def test_difference_from_measured_that_remains_is_said():
     v = verdict(comparison(score("ddpm", 3.1, 0.7), score("vae", 9, 1)))
-    assert v.about("controls") == ("ddpm still differs from measured images by this measure.",)
-    assert "On rock even the closest images still differ from measured ones." in overall({"rock": v}, "a budget")
+    assert v.about("controls") == ("ddpm still differs from measured images by VGG16 kernel distance.",)
+    assert overall({"rock": v}, "a minute").endswith(
+        "By the same measure, even the closest images of rock still differ from measured ones."
+    )
 
 
 def test_closer_than_measured_to_measured_is_a_warning_of_copies():
@@ -133,7 +143,8 @@ def test_contradiction_between_measures_is_said():
     assert v.contradicted
     (text,) = v.about("agreement")
     assert text.startswith("Frechet distance (VGG16) says otherwise: it puts vae at 5.0")
-    assert "not all measures agree" in overall({"rock": v}, "")
+    assert "On rock, some other measures put another method first." in overall({"rock": v}, "")
+    assert v.gist == "ddpm is closest by VGG16 kernel distance; some other measures say otherwise."
 
 
 def test_agreement_and_undecided_measures_are_told_apart():
@@ -192,17 +203,60 @@ def test_physics_is_judged_by_its_intervals():
     assert vae == "vae: its porosity, 0.303 [0.287, 0.319], is above the measured 0.241 [0.226, 0.256]."
 
 
-def test_physics_against_the_distances_is_said():
+def test_physics_against_the_distances_is_said_in_the_headline_and_wherever_closest_is():
     readings = [
         reading("measured", 0.24, 0.01, role="measured"),
         reading("ddpm", 0.30, 0.01),
         reading("vae", 0.24, 0.01),
     ]
     v = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4), readings=readings))
-    assert v.about("physics")[0] == (
-        "The descriptors do not follow the order of the distances: a difference was found in 1 of 1 for ddpm,"
-        " but in 0 of 1 for vae."
+    assert v.headline.startswith("Of the two, ddpm is closest to the measured rock by VGG16 kernel distance")
+    assert v.headline.endswith(
+        " The descriptors say otherwise: a difference from measured images was found in 1 of 1 for ddpm, but in"
+        " 0 of 1 for vae."
     )
+    assert v.outdone_by == ("vae",)
+    assert v.gist == "ddpm is closest by VGG16 kernel distance; the descriptors say otherwise."
+    assert (
+        "On rock, the closest images differ from measured ones in more descriptors than those of another method."
+        in overall({"rock": v}, "")
+    )
+    agreeing = verdict(comparison(score("ddpm", 30, 4), score("vae", 3, 0.5), readings=readings))
+    assert agreeing.gist == "vae is closest by VGG16 kernel distance."
+    assert "escriptors" not in agreeing.headline + overall({"rock": agreeing}, "")
+
+
+def test_kid_names_the_closest_as_a_kernel_distance_does():
+    scores = [
+        *(score(name, value, 0.5, metric="FID", features="Inception pool3") for name, value in (("a", 2), ("b", 9))),
+        *(score(name, value, 0.5, metric="KID", features="Inception pool3") for name, value in (("a", 9), ("b", 2))),
+    ]
+    v = verdict(comparison(*scores))
+    assert v.leaders == ("b",)
+    assert v.gist == "b is closest by KID; some other measures say otherwise."
+
+
+def test_a_share_of_zero_is_not_ranked_below_what_its_sample_could_have_missed():
+    """Recalls of 0 of 60 and of 4 of 60 are not told apart, since 0 of 60 may be a share of 0.06."""
+    far = 50 + np.arange(60.0)[:, None]
+    partly = far.copy()
+    partly[:4, 0] = np.linspace(0, 0.03, 4)  # their balls reach to 0.06
+    measured = table(np.linspace(0, 1, 60)[:, None])
+    recalls = {
+        "vae": precision_and_recall(measured=measured, generated=table(far))[1],
+        "ddpm": precision_and_recall(measured=measured, generated=table(partly))[1],
+    }
+    assert recalls["vae"].value == 0 < recalls["ddpm"].low
+    assert recalls["ddpm"].value == 4 / 60
+    share = {
+        name: Score(
+            metric="recall", features="VGG16", extractor="hash", higher_is_better=True, compared=name,
+            role="generated", estimate=e, floor=score("f", 1, 0.1, share=True).floor, ratio_to_floor=e.value,
+        )
+        for name, e in recalls.items()
+    }  # fmt: skip
+    v = verdict(comparison(score("vae", 3, 0.5), score("ddpm", 30, 4), *share.values()))
+    assert v.about("agreement") == ("Recall (VGG16) cannot tell ddpm and vae apart.",)
 
 
 @pytest.mark.parametrize(("higher", "values"), [(True, (0.2, 0.41)), (False, (0.61, 0.4))])
@@ -262,8 +316,19 @@ def test_overall_names_ties_and_wins_by_specimen():
     tie = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 3.4, 0.5)))
     text = overall({"rock": win, "fiber": win, "root": tie}, "ten minutes for each method")
     assert text.startswith(
-        "With ten minutes for each method, ddpm came closest to the measured images of rock and fiber; on root,"
-        " ddpm and vae cannot be told apart."
+        "With ten minutes for each method and judged by VGG16 kernel distance, ddpm came closest to the measured"
+        " images of rock and fiber; on root, ddpm and vae cannot be told apart."
+    )
+    assert tie.gist == "ddpm and vae cannot be told apart by VGG16 kernel distance."
+
+
+def test_overall_names_the_measure_of_each_specimen_where_they_differ():
+    one = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4)))
+    other = verdict(
+        comparison(score("ddpm", 3, 0.5, features="descriptors"), score("vae", 30, 4, features="descriptors"))
+    )
+    assert overall({"rock": one, "root": other}, "").startswith(
+        "Judged by VGG16 kernel distance on rock and kernel distance of descriptors on root, ddpm came closest to"
     )
 
 
@@ -279,6 +344,37 @@ def test_terminal_fits_a_hundred_columns_and_prints_names_as_they_are():
     assert "3.1 [2.4, 3.8]" in text
     assert "[red]a" in re.sub(r"\s+", " ", text)
     assert "…" not in text
+
+
+def test_terminal_shows_the_floor_of_each_set_at_its_own_number_of_fields():
+    few = score("dcgan", 9, 1.5, n=20).model_copy(
+        update={"floor": Estimate(value=0.0471, low=0.01, high=0.09, n_measured=64, n_generated=20)}
+    )
+    out = io.StringIO()
+    print_comparison(comparison(score("vae", 31, 4), few, NOISE), Console(file=out, width=100))
+    rows = {line.split()[0]: line for line in out.getvalue().splitlines() if line[:5] in ("vae  ", "dcgan")}
+    assert "0.0471" in rows["dcgan"]
+    assert "0.003 " in rows["vae"]
+    said = " ".join(out.getvalue().split())
+    assert "The interval of a ratio takes the size of the floor as known." in said
+
+
+def pairs(count, metrics=("SSIM", "LPIPS (AlexNet)")):
+    return [
+        PairedScore(pair=f"slice {i}", specimen="s", metric=m, higher_is_more_similar=m == "SSIM", value=0.1234 + i)
+        for m in metrics
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 60])
+def test_terminal_prints_every_pair_and_means_only_of_several(count):
+    out = io.StringIO()
+    print_pairs(pairs(count), Console(file=out, width=100))
+    lines = out.getvalue().splitlines()
+    assert sum(line.strip().startswith("slice ") for line in lines) == count
+    assert sum(number(count - 1 + 0.1234) in line for line in lines if "slice " in line) == 1
+    assert ("Means over all pairs" in out.getvalue()) is (count > 1)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from scipy import linalg
+from scipy import linalg, stats
 from scipy.spatial.distance import cdist
 
 from morphogen.evaluation.distances.frechet import frechet_distance
 from morphogen.evaluation.distances.kernel import kernel_distance
 from morphogen.evaluation.distances.precision_recall import precision_and_recall
 from morphogen.evaluation.feature_table import FeatureTable
+from morphogen.evaluation.random_streams import Use
 
 
 def table(values, groups=None, **more):
@@ -104,8 +105,8 @@ def test_kernel_replicates_are_the_weighted_double_loop(specimens):
     groups_Y = [str(i % specimens) for i in range(18)] if specimens else ["s"] * 18
     resamples = 5
     (found,) = DISTANCE(measured=table(X, groups_X), generated=table(Y, groups_Y), seed=3, resamples=resamples)
-    w = resampling_weights(groups_X, resamples, 3, 1)
-    v = resampling_weights(groups_Y, resamples, 3, 2)
+    w = resampling_weights(groups_X, resamples, 3, Use.WEIGHTS_OF_MEASURED)
+    v = resampling_weights(groups_Y, resamples, 3, Use.WEIGHTS_OF_COMPARED)
 
     def within(x, groups, weights):
         top = bottom = 0.0
@@ -138,6 +139,26 @@ def test_precision_and_recall_are_their_definition(neighbours):
     assert 0 < precision.value < 1
     assert precision.value == manifold_holds(X, Y)
     assert recall.value == manifold_holds(Y, X)
+
+
+@pytest.mark.parametrize("count", [9, 60])
+def test_a_share_of_none_or_all_has_the_exact_binomial_interval(count):
+    """scipy's Clopper-Pearson interval of 0 and of all hits."""
+    near = np.linspace(0, 1, count)[:, None]
+    none = precision_and_recall(measured=table(near), generated=table(near + 99))
+    every = precision_and_recall(measured=table(near), generated=table(near))
+    for hits, found in ((0, none), (count, every)):
+        exact = stats.binomtest(hits, count).proportion_ci(0.95, method="exact")
+        for share in found:
+            assert (share.low, share.value, share.high) == pytest.approx((exact.low, hits / count, exact.high))
+
+
+def test_a_share_of_none_counts_specimens_where_specimens_are_resampled():
+    near = np.linspace(0, 1, 70)[:, None]
+    specimens = [f"specimen {i % 7}" for i in range(70)]
+    precision, recall = precision_and_recall(measured=table(near, specimens), generated=table(near + 99))
+    assert recall.high == pytest.approx(stats.binomtest(0, 7).proportion_ci(0.95, method="exact").high)
+    assert precision.high == pytest.approx(stats.binomtest(0, 70).proportion_ci(0.95, method="exact").high)
 
 
 def test_blocks_do_not_change_a_result(monkeypatch):

@@ -33,6 +33,7 @@ from morphogen.evaluation.intervals import (
     resampling_weights,
     unit,
 )
+from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Comparison, Curve, Diversity, Reading, Role, Score
 from morphogen.evaluation.segmentation import Threshold
 from morphogen.images.image_set import ImageSet, Pictures, common_size
@@ -118,7 +119,9 @@ def compare(
             taken.
     """
     tell = progress or (lambda _: None)
-    sets = _prepared(measured, floor, generated, another, seed)
+    given = _with_roles(measured, floor, generated, another)
+    _require_comparable(given)
+    sets = _prepared(given, seed)
     reference, other = sets[:2]
     intensity = intensity or IntensityMap.of([*reference.images, *other.images])
     threshold = threshold or Threshold.otsu(reference.images, specimen.phase_is)
@@ -167,20 +170,39 @@ def compare(
     )
 
 
-def _prepared(
-    measured: ImageSet,
-    floor: ImageSet,
-    generated: Mapping[str, ImageSet],
-    another: Mapping[str, ImageSet],
-    seed: int,
-) -> list[_Compared]:
-    """All sets with their roles, measured first, after the checks that they can be compared."""
-    given: list[tuple[str, Role | Literal["measured"], ImageSet]] = [
+def require_comparable(
+    *, measured: ImageSet, floor: ImageSet, another: Mapping[str, ImageSet] = MappingProxyType({})
+) -> None:
+    """Refuse fields that ``compare`` would refuse, before there is a generated set: before a long training.
+
+    Args:
+        measured: the reference fields.
+        floor: other measured fields.
+        another: measured fields of other specimens, by name.
+
+    Raises:
+        Problem: fewer than ``FEWEST`` fields, another field size, pixel type, number of channels or pixel size,
+            pixels that are not numbers, the same set given twice, a name that is taken.
+    """
+    _require_comparable(_with_roles(measured, floor, {}, another))
+
+
+_Given = tuple[str, Role | Literal["measured"], ImageSet]
+
+
+def _with_roles(
+    measured: ImageSet, floor: ImageSet, generated: Mapping[str, ImageSet], another: Mapping[str, ImageSet]
+) -> list[_Given]:
+    """All sets with their names and roles, measured first."""
+    return [
         ("measured", "measured", measured),
         ("floor", "floor", floor),
         *((name, "generated", images) for name, images in generated.items()),
         *((name, "another", images) for name, images in another.items()),
     ]
+
+
+def _require_comparable(given: Sequence[_Given]) -> None:
     names = Counter([name for name, _, _ in given] + ["identity", "noise"])
     if repeated := [name for name, count in names.items() if count > 1]:
         raise Problem(f"two sets are called '{repeated[0]}'", do="give each set a name of its own")
@@ -200,11 +222,14 @@ def _prepared(
                     f"{what} of '{name}' is {here}, but {there} in the measured set",
                     do="cut or convert them to one kind first",
                 )
-    spacings = dict.fromkeys(p.spacing_um for _, _, images in given for p in images)
-    known = [s for s in spacings if np.isfinite(s).all()]
+    known = [s for s in _spacings(given) if np.isfinite(s).all()]
     if any(not np.allclose(s, known[0], rtol=1e-3) for s in known):
         raise Problem(f"pixel sizes differ, {known[:3]} um", do="resample the images to one pixel size first")
-    in_pixels = len(known) < len(spacings)
+
+
+def _prepared(given: Sequence[_Given], seed: int) -> list[_Compared]:
+    """Sets that can be compared, measured first, and the controls that are made from it."""
+    in_pixels = not np.isfinite(_spacings(given)).all()
     prepared = [
         _Compared(name, role, Pictures(_without_spacing(images) if in_pixels else images, name))
         for name, role, images in given
@@ -215,6 +240,11 @@ def _prepared(
         _Compared("identity", "identity", controls.identity(reference)),
         _Compared("noise", "noise", controls.noise(reference, seed)),
     ]
+
+
+def _spacings(given: Sequence[_Given]) -> list[tuple[float, float]]:
+    """The pixel sizes that occur."""
+    return list(dict.fromkeys(picture.spacing_um for _, _, images in given for picture in images))
 
 
 def _kind(name: str, images: ImageSet) -> tuple[tuple[int, int], str, int]:
@@ -274,7 +304,7 @@ def _scores(
         for metric, result, of_floor in zip(distance.metrics, found, floors[n], strict=True):
             scores.append(
                 Score(
-                    metric=metric.name,
+                    metric=measured.metric_names.get(metric.name, metric.name),
                     features=measured.features,
                     extractor=measured.extractor,
                     higher_is_better=metric.higher_is_better,
@@ -314,7 +344,7 @@ def _physics(
                 notes.append(f"{s.name}: no curve of the {name}: {first.invalid}.")
                 continue
             y = np.stack([c for r in of_fields if (c := r.curves[name].y) is not None])  # (n, k)
-            draws = mean_replicates(y, list(compress(s.groups, valid)), resamples, seed, 3)
+            draws = mean_replicates(y, list(compress(s.groups, valid)), resamples, seed, Use.WEIGHTS_OF_READINGS)
             low, high = interval(y.mean(axis=0), draws)
             curves.append(
                 Curve(
@@ -351,7 +381,7 @@ def _reading(name: str, s: _Compared, scalars: Sequence[Scalar], seed: int, resa
             invalid=reasons.most_common(1)[0][0],
         )
     valid = [scalar.value is not None for scalar in scalars]
-    draws = mean_replicates(values, list(compress(s.groups, valid)), resamples, seed, 3)
+    draws = mean_replicates(values, list(compress(s.groups, valid)), resamples, seed, Use.WEIGHTS_OF_READINGS)
     low, high = interval(float(values.mean()), draws)
     return Reading(
         descriptor=name,
@@ -375,7 +405,7 @@ def _diversity(
     found = np.asarray(measure(s.images, intensity, [(int(i), int(j)) for i, j in pairs]), dtype=np.float64)
     if found.shape != (len(pairs),) or not np.isfinite(found).all():
         raise ValueError(f"{measure.name} did not give one finite number for each pair of '{s.name}'")
-    weights = resampling_weights(groups, resamples, seed, 4)
+    weights = resampling_weights(groups, resamples, seed, Use.WEIGHTS_OF_DIVERSITY)
     of_pairs = weights[:, pairs[:, 0]] * weights[:, pairs[:, 1]]  # (resamples, pairs)
     of_pairs = of_pairs[of_pairs.sum(axis=1) > 0]
     draws = of_pairs @ found / of_pairs.sum(axis=1)
@@ -391,9 +421,9 @@ def _diversity(
 def random_pairs(count: int, most: int, seed: int) -> NDArray[np.intp]:
     """Different pairs i < j of ``count`` things, ``(p, 2)``: all, or ``most`` of them drawn at random."""
     total = count * (count - 1) // 2
-    number = (
-        np.arange(total) if total <= most else np.sort(numpy_generator(seed, 5).choice(total, size=most, replace=False))
-    )
+    number = np.arange(total)
+    if total > most:
+        number = np.sort(numpy_generator(seed, Use.PAIRS).choice(total, size=most, replace=False))
     # Pair number k in the order (0, 1), (0, 2), (1, 2), (0, 3), ... has j (j - 1)/2 <= k < j (j + 1)/2.
     j = np.floor((1 + np.sqrt(1 + 8 * number)) / 2).astype(np.intp)
     return np.stack([number - j * (j - 1) // 2, j], axis=1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from morphogen.evaluation.random_streams import Use
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.picture import Origin
 from morphogen.mathematics.randomness import numpy_generator
@@ -23,7 +24,7 @@ def noise(reference: ImageSet, seed: int = 0) -> Pictures:
     pool = np.concatenate([p.pixels.reshape(p.channels, -1) for p in reference], axis=1)  # (c, all pixels)
     drawn = []
     for index, picture in enumerate(reference):
-        places = numpy_generator(seed, index).integers(pool.shape[1], size=picture.size)
+        places = numpy_generator(seed, Use.NOISE, index).integers(pool.shape[1], size=picture.size)
         origin = Origin(specimen="noise", source=f"noise {index}")
         drawn.append(replace(picture, pixels=pool[:, places], origin=origin, labels={}))
     return Pictures(drawn, "noise")

@@ -5,7 +5,9 @@ were, which weights and preprocessing made the numbers, and the specimen of each
 can only be compared when they belong together and intervals can resample whole specimens.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +30,8 @@ class FeatureTable:
         groups: specimen of each image, ``n`` names.
         units_differ: the columns have different units (a fraction beside a grey level), so a distance
             over them means something only after standardisation; see ``comparable``.
+        metric_names: what the field calls a metric over these features, where it has a name of its own:
+            ``{"Frechet distance": "FID"}`` over those of the standard Inception network.
 
     Raises:
         ValueError: the shapes disagree or a value is not finite.
@@ -39,6 +43,7 @@ class FeatureTable:
     values: NDArray[np.float64]
     groups: tuple[str, ...]
     units_differ: bool = False
+    metric_names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or len(self.values) != len(self.groups):

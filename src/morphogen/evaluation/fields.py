@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from morphogen.evaluation.random_streams import Use
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
@@ -35,9 +36,9 @@ def fields(images: ImageSet, size: tuple[int, int], count: int, seed: int = 0) -
         raise Problem(f"{count} fields were asked for", do="ask for at least 1")
     by_specimen: dict[str, list[list[Picture]]] = {}
     for index, picture in enumerate(images):
-        cut = _grid(picture, size, numpy_generator(seed, index))
+        cut = _grid(picture, size, numpy_generator(seed, Use.GRID_OFFSETS, index))
         by_specimen.setdefault(picture.origin.specimen, []).append(cut)
-    generator = numpy_generator(seed, len(images))
+    generator = numpy_generator(seed, Use.ORDER_OF_FIELDS)
     specimens = []
     for of_pictures in by_specimen.values():
         order = generator.permutation(len(of_pictures))
@@ -67,7 +68,7 @@ def halves(images: ImageSet, field_size: tuple[int, int], seed: int = 0) -> tupl
     Raises:
         Problem: a picture of a single specimen is too short for a field, a gap and a field.
     """
-    generator = numpy_generator(seed)
+    generator = numpy_generator(seed, Use.HALVES)
     specimens = list(dict.fromkeys(picture.origin.specimen for picture in images))
     parts: tuple[list[Picture], list[Picture]] = ([], [])
     if len(specimens) > 1:

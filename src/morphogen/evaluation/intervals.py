@@ -7,7 +7,9 @@ rows: copies would be their own nearest neighbours and would enter a U-statistic
 pairs, which biases kernel, Frechet and neighbour statistics upwards.
 
 The replicates only tell the spread. They are shifted so that their mean is the estimate itself, and the
-interval runs between their 2.5 % and 97.5 % quantiles, clipped to the values that the statistic can take.
+interval runs between their 2.5 % and 97.5 % quantiles, clipped to the values that the statistic can take. Where all
+replicates agree although the statistic is not known for certain (a share of exactly 0 or 1), a statistic says itself
+how far its interval reaches at least.
 """
 
 import math
@@ -37,6 +39,8 @@ class Replicates:
         n_measured: size of the measured sample.
         n_generated: size of the other sample.
         limits: smallest and largest value that the statistic can take.
+        reaches: what lies in the interval whatever the replicates say, from the first to the second; by default
+            nothing does.
     """
 
     value: float
@@ -44,6 +48,7 @@ class Replicates:
     n_measured: int
     n_generated: int
     limits: tuple[float, float] = (-math.inf, math.inf)
+    reaches: tuple[float, float] = (math.inf, -math.inf)
 
     @classmethod
     def around(
@@ -63,8 +68,8 @@ class Replicates:
         low, high = np.clip(interval(self.value, self.draws), *self.limits)
         return Estimate(
             value=self.value,
-            low=float(low),
-            high=float(high),
+            low=min(float(low), self.reaches[0]),
+            high=max(float(high), self.reaches[1]),
             n_measured=self.n_measured,
             n_generated=self.n_generated,
         )
@@ -84,6 +89,14 @@ def interval(
     """
     low, high = np.quantile(draws, (0.025, 0.975), axis=0)
     return np.minimum(low, value), np.maximum(high, value)
+
+
+def clopper_pearson_of_none(count: int) -> float:
+    """Upper end of the exact 95 % interval of a share, where none of ``count`` independent draws was a hit.
+
+    A share as large as this gives no hit in 2.5 % of cases. One minus it is the lower end where all were.
+    """
+    return 1 - math.pow(0.025, 1 / count)
 
 
 def ratio_to_floor(value: float, floor: Replicates, *, higher_is_better: bool) -> float:

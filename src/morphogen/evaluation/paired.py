@@ -5,17 +5,19 @@ generated picture of an unconditional model means nothing, and such sets are ref
 picture without a partner is an error, not a missing value.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
 
 from morphogen.evaluation.intervals import Replicates, mean_replicates
+from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Estimate, Record
 from morphogen.evaluation.similarities.similarity import Similarity
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.intensity import IntensityMap
-from morphogen.images.picture import Picture
+from morphogen.images.picture import Origin, Picture
 from morphogen.problems import Problem
 
 
@@ -23,7 +25,8 @@ class PairedScore(Record):
     """One pair of pictures under one metric.
 
     Attributes:
-        pair: what the two share: the name of their files without the ending, then slice and region if any.
+        pair: what the two share: the name of their files without the ending, then slice and region where
+            several pictures come from one file.
         specimen: of the measured picture.
         metric: name of the similarity, "LPIPS (AlexNet)".
         higher_is_more_similar: direction of the metric.
@@ -48,8 +51,9 @@ class PairedSummary(Record):
 def pair_up(*, measured: ImageSet, generated: ImageSet) -> tuple[Pictures, Pictures]:
     """The two sets with partners at equal positions.
 
-    Partners come from files of one name (endings and folders do not count) and, where they have them,
-    from the same slice and region.
+    Partners come from files of one name (endings and folders do not count). The file is the one that a picture was
+    read from, its label "file"; for a picture that was not read from a file of its own, it is the source that it
+    tells. Where one file holds several pictures, partners have one slice and one region too.
 
     Args:
         measured: the reference pictures; their order is kept.
@@ -60,7 +64,7 @@ def pair_up(*, measured: ImageSet, generated: ImageSet) -> tuple[Pictures, Pictu
 
     Raises:
         Problem: a picture without a name, a name that two pictures of one set share, a picture without a
-            partner, or partners of different sizes, channels or pixel types.
+            partner, or partners of different slices, regions, sizes, channels or pixel types.
     """
     one, other = _by_name(measured, "measured"), _by_name(generated, "generated")
     for here, there, where in ((one, other, "generated"), (other, one, "measured")):
@@ -71,6 +75,11 @@ def pair_up(*, measured: ImageSet, generated: ImageSet) -> tuple[Pictures, Pictu
             )
     for name, picture in one.items():
         partner = other[name]
+        if not _may_be_one_place(picture.origin, partner.origin):
+            raise Problem(
+                f"the two pictures {name} show different slices or regions of what they were cut from",
+                do="check which folders were meant",
+            )
         for what, x, y in (
             ("sizes", picture.size, partner.size),
             ("channels", picture.channels, partner.channels),
@@ -108,14 +117,15 @@ def paired_scores(
     measured, generated = pair_up(measured=measured, generated=generated)
     return [
         PairedScore(
-            pair=_name(picture),
+            pair=name,
             specimen=picture.origin.specimen,
             metric=measure.name,
             higher_is_more_similar=measure.higher_is_more_similar,
             value=float(value),
         )
         for measure in measures
-        for picture, value in zip(
+        for name, picture, value in zip(
+            _names(measured),
             measured,
             measure.between(measured=measured, generated=generated, intensity=intensity),
             strict=True,
@@ -142,7 +152,7 @@ def paired_summary(scores: Sequence[PairedScore], *, seed: int = 0, resamples: i
         if len(own) < 2:
             raise Problem(f"one pair gives no interval for {metric}", do="give at least two pairs")
         values = np.array([score.value for score in own])
-        draws = mean_replicates(values, [score.specimen for score in own], resamples, seed)
+        draws = mean_replicates(values, [score.specimen for score in own], resamples, seed, Use.WEIGHTS_OF_PAIRED)
         replicates = Replicates.around(
             float(values.mean()), draws, len(own), len(own), limits=(values.min(), values.max())
         )
@@ -156,25 +166,39 @@ def paired_summary(scores: Sequence[PairedScore], *, seed: int = 0, resamples: i
     return summaries
 
 
-def _name(picture: Picture) -> str:
-    origin = picture.origin
-    parts = [PurePath(origin.source).stem]
-    if origin.slice is not None:
+def _may_be_one_place(one: Origin, other: Origin) -> bool:
+    """A program that edits files keeps their names, and mostly nothing else of where they come from."""
+    slices, regions = {one.slice, other.slice} - {None}, {one.region, other.region} - {None}
+    return len(slices) < 2 and len(regions) < 2
+
+
+def _names(images: ImageSet) -> list[str]:
+    """What each picture is called; slice and region only tell apart what comes from one file."""
+    files = [str(picture.labels.get("file") or picture.origin.source) for picture in images]
+    held = Counter(files)
+    return [
+        _name(file, picture.origin, held[file] > 1) if file else "" for file, picture in zip(files, images, strict=True)
+    ]
+
+
+def _name(file: str, origin: Origin, one_of_several: bool) -> str:
+    parts = [PurePath(file).stem]
+    if one_of_several and origin.slice is not None:
         parts.append(f"slice {origin.slice}")
-    if origin.region is not None:
+    if one_of_several and origin.region is not None:
         parts.append(f"region {origin.region}")
     return ", ".join(parts)
 
 
 def _by_name(images: ImageSet, which: str) -> dict[str, Picture]:
     named: dict[str, Picture] = {}
-    for picture in images:
-        if not picture.origin.source:
+    for name, picture in zip(_names(images), images, strict=True):
+        if not name:
             raise Problem(
                 f"a {which} picture has no file name to be paired by",
                 do="read both sets from folders in which partners share a file name",
             )
-        if _name(picture) in named:
-            raise Problem(f"two {which} pictures are called {_name(picture)}", do="give each its own file name")
-        named[_name(picture)] = picture
+        if name in named:
+            raise Problem(f"two {which} pictures are called {name}", do="give each its own file name")
+        named[name] = picture
     return named

@@ -38,7 +38,8 @@ class Score(Record):
     """One set against the measured one, under one metric.
 
     Attributes:
-        metric: "Frechet distance", "kernel distance", "precision", "recall", ...
+        metric: "Frechet distance", "kernel distance", "precision", "recall", ...; "FID" and "KID" over the
+            features of the standard Inception network, and over no others.
         features: what it is computed over, "VGG16 relu5_3", "descriptors", ...
         extractor: hash of weights and preprocessing of the extractor, resize included.
         higher_is_better: direction of the metric.

@@ -5,7 +5,7 @@ its default parameters; ``VARIATION``, the modest ranges from which ``phantoms``
 ``Settings``, its typed parameters; and ``scene``, which draws exact geometry into a ``Scene``. Lengths are
 physical (micrometres or millimetres), so a finer spacing shows more of the same thing.
 
-The random streams of one phantom have the keys (seed, specimen, purpose). Parameters, geometry and camera
+The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera
 draw from streams of their own: another camera photographs the same geometry.
 """
 
@@ -27,7 +27,7 @@ from morphogen.phantoms.camera import Camera, PixelType
 from morphogen.problems import Problem, as_problem
 
 _NOT_KINDS = {"phantom", "camera"}
-_VARIATION, _GEOMETRY, _CAMERA = range(3)  # purposes of the random streams
+_VARIATION, _GEOMETRY, _CAMERA = range(30, 33)  # purposes of the random streams, apart from all others
 
 
 class KindSettings(BaseModel):
@@ -147,8 +147,8 @@ def phantom(
     settings = _settings(module, {**(parameters or {}), **more})
     spacing = module.SPACING_UM if spacing_um is None else float(spacing_um)
     _check(kind, size, seed, specimen, spacing, dtype)
-    scene: Scene = module.scene(settings, size, spacing, numpy_generator(seed, specimen, _GEOMETRY))
-    pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, specimen, _CAMERA))
+    scene: Scene = module.scene(settings, size, spacing, numpy_generator(seed, _GEOMETRY, specimen))
+    pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, _CAMERA, specimen))
     return Phantom(
         picture=Picture(
             pixels=pixels[None],
@@ -198,7 +198,7 @@ def phantoms(
     variation: Mapping[str, tuple[float, float]] = _module(kind).VARIATION if vary else {}
     drawn = []
     for specimen in range(count):
-        numbers = numpy_generator(max(seed, 0), specimen, _VARIATION)  # phantom() refuses a negative seed
+        numbers = numpy_generator(max(seed, 0), _VARIATION, specimen)  # phantom() refuses a negative seed
         # Every range is drawn from, so that giving one parameter does not change the others.
         varied = {name: float(numbers.uniform(*limits)) for name, limits in variation.items()}
         drawn.append(

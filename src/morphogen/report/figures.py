@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from morphogen.evaluation.fields import fields
+from morphogen.evaluation.random_streams import Use
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
@@ -100,7 +101,7 @@ def chosen(images: ImageSet, count: int, seed: int, size: tuple[int, int]) -> tu
     """
     pictures = list(images)
     if any(have < want for p in pictures for have, want in zip(p.size, size, strict=True)):
-        order = numpy_generator(seed).permutation(len(pictures))[:count]
+        order = numpy_generator(seed, Use.SHOWN_IMAGES).permutation(len(pictures))[:count]
         return tuple(pictures[int(index)] for index in order)
     return tuple(fields(Pictures(pictures), size, count, seed))
 

@@ -9,6 +9,7 @@ import base64
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -67,6 +68,11 @@ DEFINITIONS = {
     " may be below zero.",
     "Frechet distance": "Squared distance between the normal distributions fitted to the features of both"
     " sets. Biased upwards where fields are few: read it as a ratio to the floor at the same number.",
+    "FID": "Frechet distance over the features of the standard Inception network: squared distance between the normal"
+    " distributions fitted to the features of both sets. Biased upwards where fields are few: read it as a ratio to"
+    " the floor at the same number.",
+    "KID": "Kernel distance over the features of the standard Inception network. Unbiased: two samples of one thing are"
+    " at zero on average, and a value may be below zero.",
     "precision": "Share of the generated fields that lie among the measured ones in the space of the features.",
     "recall": "Share of the measured fields that lie among the generated ones in the space of the features:"
     " low where part of the variety is missing.",
@@ -118,7 +124,6 @@ class _Section:
     keys: Mapping[str, Markup]
     readings: tuple[tuple[str, tuple[Reading, ...]], ...]
     settings: Mapping[str, str]
-    gist: str
 
     @property
     def columns(self) -> int:
@@ -154,7 +159,10 @@ def write_page(record: StudyRecord, pictures: Mapping[str, Mapping[str, ImageSet
     seed = record.recipe.get("seed", 0)
     seed = seed if isinstance(seed, int) and seed >= 0 else 0
     taken: set[str] = set()
-    sections = [_section(s, _pictures_of(s, pictures), seed, _free_name(s.name, taken)) for s in record.specimens]
+    sections = [
+        _section(*_under_titles(s, _pictures_of(s, pictures)), seed, _free_name(s.name, taken))
+        for s in record.specimens
+    ]
     text = (
         _environment()
         .get_template("page.html.j2")
@@ -194,6 +202,50 @@ def _pictures_of(record: SpecimenRecord, pictures: Mapping[str, Mapping[str, Ima
     return {name: given[name] for name in [*needed, *(n for n in given if n not in needed)]}
 
 
+def _under_titles(
+    record: SpecimenRecord, pictures: Mapping[str, ImageSet]
+) -> tuple[SpecimenRecord, Mapping[str, ImageSet]]:
+    """The same findings and images with each method called by its title, and its former name in the title's place.
+
+    A title that is also the name of another set would make one of two, and is not used.
+    """
+    former = [m.method for m in record.methods]
+    others = [name for name in _roles(record) if name not in former]
+    times = Counter([*others, *former, *(m.title for m in record.methods if m.title != m.method)])
+    titles = {m.method: m.title for m in record.methods if m.title and times[m.title] == 1}
+
+    def called(name: str) -> str:
+        return titles.get(name, name)
+
+    comparison = record.comparison
+    renamed = {
+        kind: tuple(e.model_copy(update={"compared": called(e.compared)}) for e in getattr(comparison, kind))
+        for kind in ("scores", "readings", "curves", "diversities")
+    }
+    renamed["notes"] = tuple(_under_title(note, titles) for note in comparison.notes)
+    fingerprints = {called(name): fingerprint for name, fingerprint in comparison.fingerprints.items()}
+    methods = []
+    for m in record.methods:
+        other = m.method if m.method in titles else m.title
+        same = other.casefold() == called(m.method).casefold()  # "dcgan" beside "DCGAN" says nothing
+        methods.append(m.model_copy(update={"method": called(m.method), "title": "" if same else other}))
+    return (
+        record.model_copy(
+            update={
+                "comparison": comparison.model_copy(update={**renamed, "fingerprints": fingerprints}),
+                "methods": tuple(methods),
+            }
+        ),
+        {called(name): images for name, images in pictures.items()},
+    )
+
+
+def _under_title(note: str, titles: Mapping[str, str]) -> str:
+    """A note on one set begins with its name."""
+    name, colon, rest = note.partition(": ")
+    return f"{titles.get(name, name)}{colon}{rest}"
+
+
 def _section(record: SpecimenRecord, pictures: Mapping[str, ImageSet], seed: int, anchor: str) -> _Section:
     comparison = record.comparison
     grey = grey_scale(pictures["measured"])
@@ -228,7 +280,6 @@ def _section(record: SpecimenRecord, pictures: Mapping[str, ImageSet], seed: int
         keys={name: plots.key(s) for name, s in style.items()},
         readings=tuple(_readings(comparison, style)),
         settings={m.method: yaml.safe_dump(m.settings, sort_keys=False, allow_unicode=True) for m in record.methods},
-        gist=_gist(said),
     )
 
 
@@ -315,17 +366,6 @@ def _readings(comparison: Comparison, style: Mapping[str, plots.Style]) -> Itera
             name,
             tuple(sorted(of_name, key=lambda r: order.index(r.compared))),
         )
-
-
-def _gist(said: Verdict) -> str:
-    """The verdict in a few words."""
-    if not said.leaders:
-        return "No measure can name a closest method."
-    if len(said.leaders) > 1:
-        return f"{listed(said.leaders)} cannot be told apart."
-    if len(said.methods) == 1:
-        return f"{said.leaders[0]} is the only method."
-    return f"{said.leaders[0]} is closest{', though not by every measure' if said.contradicted else ''}."
 
 
 def _definitions(record: SpecimenRecord) -> dict[str, str]:

@@ -13,10 +13,8 @@ from morphogen.evaluation.records import Comparison, Diversity, Reading, Score
 from morphogen.report.notation import number, rounded
 from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval, verdict
 
-PAIRS_SHOWN = 24
-"""More pairs than this are summed up; the records have them all."""
-
-_NAME, _ROLE, _RATIO, _VALUE, _COUNT = 26, 9, 19, 27, 8  # columns of a table, in characters
+_NAME, _ROLE, _RATIO, _VALUE, _FLOOR, _COUNT = 18, 9, 19, 26, 11, 7  # columns of a table, in characters
+_LONG_NAME = 32  # where there is no column of the floor
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -46,45 +44,51 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     _heading(console, "How to read this")
     _item(
         console,
-        "Brackets hold 95 % intervals. A ratio of 1 is what two sets of measured fields score against each"
-        " other at the same numbers of fields. Identity, noise and another specimen are controls.",
+        "Brackets hold 95 % intervals. The column floor holds what two sets of measured fields score against each"
+        " other at the same numbers of fields, and a ratio of 1 is the size of that. Identity, noise and another"
+        " specimen are controls.",
+    )
+    _item(
+        console,
+        "The interval of a ratio takes the size of the floor as known. How uncertain the floor itself is stands in"
+        " the row floor.",
     )
 
 
 def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
-    """Print the means over all pairs, and each pair where there are few.
+    """Print every pair, and the means over all where there are two or more.
 
     Args:
         pairs: scores of images that belong together.
         console: where to.
     """
-    table = _table("Means over all pairs")
-    table.add_column("measure", width=_NAME, overflow="fold")
-    table.add_column("mean", width=_VALUE)
-    table.add_column("more alike is", width=14)
-    table.add_column("pairs", width=_COUNT, justify="right")
-    for summary in paired_summary(pairs):
-        mean = summary.estimate
-        table.add_row(
-            Text(summary.metric),
-            _numbers(Interval(mean.value, mean.low, mean.high)),
-            "higher" if summary.higher_is_more_similar else "lower",
-            str(mean.n_generated),
-        )
-    console.print(table)
     names = list(dict.fromkeys(p.pair for p in pairs))
-    if len(names) > PAIRS_SHOWN:
-        return
     metrics = list(dict.fromkeys(p.metric for p in pairs))
     found = {(p.pair, p.metric): p.value for p in pairs}
     each = _table("Each pair")
-    each.add_column("pair", width=_NAME, overflow="fold")
+    each.add_column("pair", width=_LONG_NAME, overflow="fold")
     for metric in metrics:
         each.add_column(Text(metric), justify="right", overflow="fold")
     for name in names:
         values = (found.get((name, metric)) for metric in metrics)
         each.add_row(Text(name), *("–" if value is None else number(value) for value in values))
     console.print(each)
+    if len(names) < 2:
+        return
+    means = _table("Means over all pairs")
+    means.add_column("measure", width=_LONG_NAME, overflow="fold")
+    means.add_column("mean", width=_VALUE)
+    means.add_column("more alike is", width=14)
+    means.add_column("pairs", width=_COUNT, justify="right")
+    for summary in paired_summary(pairs):
+        mean = summary.estimate
+        means.add_row(
+            Text(summary.metric),
+            _numbers(Interval(mean.value, mean.low, mean.high)),
+            "higher" if summary.higher_is_more_similar else "lower",
+            str(mean.n_generated),
+        )
+    console.print(means)
 
 
 def _scores(title: str, scores: Sequence[Score]) -> Table:
@@ -93,7 +97,8 @@ def _scores(title: str, scores: Sequence[Score]) -> Table:
     table.add_column("role", width=_ROLE)
     table.add_column("times the floor", width=_RATIO)
     table.add_column("value", width=_VALUE)
-    table.add_column("fields", width=_COUNT, justify="right")
+    table.add_column("floor", width=_FLOOR)
+    table.add_column("fields", width=_COUNT, justify="right", overflow="fold")
     for s in scores:
         e = s.estimate
         table.add_row(
@@ -101,6 +106,7 @@ def _scores(title: str, scores: Sequence[Score]) -> Table:
             s.role,
             _numbers(ratio_to_floor(s)),
             _numbers(Interval(e.value, e.low, e.high)),
+            number(s.floor.value),
             f"{e.n_measured}/{e.n_generated}",
             style="" if s.role == "generated" else "dim",
         )
@@ -110,11 +116,11 @@ def _scores(title: str, scores: Sequence[Score]) -> Table:
 def _readings(readings: Sequence[Reading]) -> Table:
     unit = f" ({readings[0].unit})" if readings[0].unit else ""
     table = _table(f"{readings[0].descriptor}{unit}")
-    table.add_column("set", width=_NAME, overflow="fold")
+    table.add_column("set", width=_LONG_NAME, overflow="fold")
     table.add_column("role", width=_ROLE)
     table.add_column("against measured", width=_RATIO)
     table.add_column("mean", width=_VALUE)
-    table.add_column("fields", width=_COUNT, justify="right")
+    table.add_column("fields", width=_COUNT, justify="right", overflow="fold")
     measured = next((reading_interval(r) for r in readings if r.role == "measured"), None)
     for r in readings:
         mean = reading_interval(r)
@@ -132,11 +138,11 @@ def _readings(readings: Sequence[Reading]) -> Table:
 def _diversities(diversities: Sequence[Diversity]) -> Table:
     higher = diversities[0].higher_is_more_diverse
     table = _table(f"{diversities[0].metric} within a set, {'higher' if higher else 'lower'} is more varied")
-    table.add_column("set", width=_NAME, overflow="fold")
+    table.add_column("set", width=_LONG_NAME, overflow="fold")
     table.add_column("role", width=_ROLE)
     table.add_column("against measured", width=_RATIO)
     table.add_column("mean", width=_VALUE)
-    table.add_column("fields", width=_COUNT, justify="right")
+    table.add_column("fields", width=_COUNT, justify="right", overflow="fold")
     means = [Interval(d.estimate.value, d.estimate.low, d.estimate.high) for d in diversities]
     measured = next((m for m, d in zip(means, diversities, strict=True) if d.role == "measured"), None)
     for mean, d in zip(means, diversities, strict=True):
@@ -164,7 +170,10 @@ def _numbers(interval: Interval) -> str:
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title, style="bold not italic"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    heading = Text(f"\n{title}", style="bold not italic")
+    return Table(
+        title=heading, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
 
 
 def _heading(console: Console, text: str) -> None:

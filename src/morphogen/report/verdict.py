@@ -8,10 +8,12 @@ overlapping intervals do not answer.
 
 The measure that names the closest method is the first kernel distance that can tell measured images from
 noise; the others are then asked whether they agree. A measure that takes noise for measured images is set
-aside, and the text says so.
+aside, and the text says so. "Closest" is never said without the measure, nor without the descriptors where they
+speak against it.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +23,8 @@ from morphogen.report.notation import Rounded, counted, listed, number, rounded
 
 SMALL_SAMPLE = 30
 """Below this number of fields a bootstrap interval is itself uncertain, and the text says so."""
+
+KERNEL_DISTANCES = ("kernel distance", "KID")
 
 IN_NUMBERS = 3
 """This many descriptors that differ are told with their numbers; the table has the others'."""
@@ -44,10 +48,11 @@ class Verdict:
         leaders: the closest method and those that its interval does not tell from it; empty where no
             measure can say.
         methods: all methods that were scored.
-        measure: the measure that says so.
+        measure: the measure that says so, in short: "VGG16 kernel distance".
         sentences: the findings, the most important first.
         contradicted: whether another measure puts another method first.
         still_differ: those of the leaders that this measure tells from measured images.
+        outdone_by: methods of which fewer descriptors differ from measured ones than of any leader.
     """
 
     leaders: tuple[str, ...]
@@ -56,11 +61,26 @@ class Verdict:
     sentences: tuple[Sentence, ...]
     contradicted: bool = False
     still_differ: tuple[str, ...] = ()
+    outdone_by: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
-        """The first sentence."""
-        return self.sentences[0].text
+        """Which method is closest by which measure, and what the descriptors say against it."""
+        return " ".join(self.about("closest"))
+
+    @property
+    def gist(self) -> str:
+        """The headline in a few words and without numbers."""
+        if not self.leaders:
+            return "No measure can name a closest method."
+        if len(self.methods) == 1:
+            return f"{self.leaders[0]} is the only method."
+        if len(self.leaders) == 1:
+            text = f"{self.leaders[0]} is closest by {self.measure}"
+        else:
+            text = f"{listed(self.leaders)} cannot be told apart by {self.measure}"
+        against = ["some other measures"] * self.contradicted + ["the descriptors"] * bool(self.outdone_by)
+        return f"{text}; {listed(against)} say otherwise." if against else f"{text}."
 
     def about(self, *subjects: About) -> tuple[str, ...]:
         """The sentences about these subjects, in order."""
@@ -129,20 +149,22 @@ def verdict(comparison: Comparison, remarks: Mapping[str, str] | None = None) ->
     if not usable:
         why = "no generated set was scored" if not methods else "no measure tells measured images from noise"
         closest = Sentence("closest", f"None can be called closest to the measured {comparison.specimen}: {why}.")
-        return Verdict((), methods, "", (closest, *_physics(comparison, ()), *_variety(comparison), *cautions))
-    headline = min(usable, key=lambda m: (m.higher_is_better, "kernel" not in m.metric.lower()))
+        return Verdict((), methods, "", (closest, *_physics(comparison, ())[0], *_variety(comparison), *cautions))
+    headline = min(usable, key=lambda m: (m.higher_is_better, m.metric not in KERNEL_DISTANCES))
     leaders = headline.leaders
     agreement, contradicted = _agreement(headline, usable)
+    physics, against, outdone_by = _physics(comparison, leaders)
     sentences = (
         Sentence("closest", _closest(comparison.specimen, headline)),
+        *against,
         *_against_controls(headline),
         *agreement,
-        *_physics(comparison, leaders),
+        *physics,
         *_variety(comparison),
         *cautions,
     )
     still_differ = tuple(s.compared for s in headline.of(leaders) if headline.floor(s).below(headline.distance(s)))
-    return Verdict(leaders, methods, headline.name, sentences, contradicted, still_differ)
+    return Verdict(leaders, methods, headline.in_short, sentences, contradicted, still_differ, outdone_by)
 
 
 def overall(verdicts: Mapping[str, Verdict], budget: str) -> str:
@@ -151,28 +173,40 @@ def overall(verdicts: Mapping[str, Verdict], budget: str) -> str:
     tied: list[str] = []
     unsaid: list[str] = []
     alone: list[str] = []
+    judged: dict[str, list[str]] = {}  # measures and the specimens on which they say what is closest
     for name, v in verdicts.items():
         if not v.leaders:
             unsaid.append(name)
-        elif len(v.methods) == 1:
+            continue
+        judged.setdefault(v.measure, []).append(name)
+        if len(v.methods) == 1:
             alone.append(f"{v.leaders[0]} on {name}")
         elif len(v.leaders) == 1:
             clear.setdefault(v.leaders[0], []).append(name)
         else:
             tied.append(f"on {name}, {listed(v.leaders)} cannot be told apart")
+    measures = listed([m if len(judged) == 1 else f"{m} on {listed(on)}" for m, on in judged.items()])
     parts = [f"{method} came closest to the measured images of {listed(on)}" for method, on in clear.items()]
     parts += tied
     if alone:
         parts.append(f"nothing was there to compare {listed(alone)} with")
     if unsaid:
         parts.append(f"no measure could name a closest method on {listed(unsaid)}")
-    text = f"With {budget}, {'; '.join(parts)}." if budget else f"{'; '.join(parts)}."
-    differing = [name for name, v in verdicts.items() if v.leaders and len(v.still_differ) == len(v.leaders)]
-    if differing:
-        text += f" On {listed(differing)} even the closest images still differ from measured ones."
+    given = [f"with {budget}"] * bool(budget) + [f"judged by {measures}"] * bool(clear or tied)
+    text = ", ".join(filter(None, (" and ".join(given), "; ".join(parts)))) + "."
+    still = [name for name, v in verdicts.items() if v.leaders and len(v.still_differ) == len(v.leaders)]
+    if still:
+        by = f"the same measure{'s' * (len(judged) > 1)}" if clear or tied else measures
+        text += f" By {by}, even the closest images of {listed(still)} still differ from measured ones."
     contradicted = [name for name, v in verdicts.items() if v.contradicted]
     if contradicted:
-        text += f" On {listed(contradicted)} not all measures agree on that."
+        text += f" On {listed(contradicted)}, some other measures put another method first."
+    outdone = [name for name, v in verdicts.items() if v.outdone_by]
+    if outdone:
+        text += (
+            f" On {listed(outdone)}, the closest images differ from measured ones in more descriptors than those of"
+            " another method."
+        )
     if any("fewer than" in caution for v in verdicts.values() for caution in v.about("caution")):
         text += " Some of it rests on small samples."
     return text[:1].upper() + text[1:]
@@ -184,6 +218,7 @@ class _Measure:
 
     metric: str
     name: str
+    in_short: str
     higher_is_better: bool
     scores: tuple[Score, ...] = field(repr=False)
 
@@ -229,18 +264,29 @@ class _Measure:
 def _measures(scores: Sequence[Score]) -> list[_Measure]:
     kinds = dict.fromkeys((s.metric, s.features) for s in scores)
     groups = [[s for s in scores if (s.metric, s.features) == kind] for kind in kinds]
-    return [_Measure(g[0].metric, measure_name(g[0]), g[0].higher_is_better, tuple(g)) for g in groups]
+    return [_Measure(g[0].metric, measure_name(g[0]), _in_short(g[0]), g[0].higher_is_better, tuple(g)) for g in groups]
+
+
+def _in_short(score: Score) -> str:
+    """What a score measures in two or three words; FID and KID say by themselves what they are over."""
+    network = re.split(r"[ ,]", score.features)[0]
+    if not network or score.metric.isupper():
+        return score.metric
+    return f"{score.metric} of descriptors" if network == "descriptors" else f"{network} {score.metric}"
 
 
 def _closest(specimen: str, measure: _Measure) -> str:
     ranked, leaders = measure.generated, measure.leaders
     first = ranked[0]
     if len(ranked) == 1:
-        return f"{first.compared} is the only method: its {measure.name} from the measured {specimen} is {_far(first)}."
+        return (
+            f"{first.compared} is the only method: its {measure.in_short} from the measured {specimen} is"
+            f" {_far(first)}."
+        )
     if len(leaders) == 1:
         text = (
-            f"Of the {counted(len(ranked))}, {first.compared} is closest to the measured {specimen}: its"
-            f" {measure.name} is {_far(first)}"
+            f"Of the {counted(len(ranked))}, {first.compared} is closest to the measured {specimen} by"
+            f" {measure.in_short}: it is at {_far(first)}"
         )
         rest = list(ranked[1:])
     else:
@@ -249,7 +295,7 @@ def _closest(specimen: str, measure: _Measure) -> str:
             which = f"None of {listed(leaders)}"
         values = listed([f"{_ratio(s)} for {s.compared}" for s in measure.of(leaders)])
         text = (
-            f"{which} can be called closest to the measured {specimen}: by {measure.name} they cannot be"
+            f"{which} can be called closest to the measured {specimen}: by {measure.in_short} they cannot be"
             f" told apart, at {values}, where {_unit(first)}"
         )
         rest = [s for s in ranked if s.compared not in leaders]
@@ -270,7 +316,7 @@ def _against_controls(measure: _Measure) -> list[Sentence]:
         if distance.overlaps(floor):
             unresolved.setdefault(_fields(n.n_measured, n.n_generated), []).append(score.compared)
         elif floor.below(distance):
-            found.append(f"{score.compared} still differs from measured images by this measure.")
+            found.append(f"{score.compared} still differs from measured images by {measure.in_short}.")
         else:
             found.append(
                 f"{score.compared} is closer than two measured sets are to each other, as copies would be:"
@@ -278,7 +324,7 @@ def _against_controls(measure: _Measure) -> list[Sentence]:
             )
     for fields, names in unresolved.items():
         found.append(
-            f"Between {listed(names)} and measured images this measure found no difference {fields}; that does"
+            f"Between {listed(names)} and measured images, {measure.in_short} found no difference {fields}; that does"
             " not show that there is none."
         )
     controls = (
@@ -328,8 +374,13 @@ def _agreement(headline: _Measure, usable: Sequence[_Measure]) -> tuple[list[Sen
     return [Sentence("agreement", text[:1].upper() + text[1:]) for text in found], bool(against)
 
 
-def _physics(comparison: Comparison, leaders: Sequence[str]) -> list[Sentence]:
-    """The descriptors of each method against those of the measured set, leaders first."""
+def _physics(comparison: Comparison, leaders: Sequence[str]) -> tuple[list[Sentence], list[Sentence], tuple[str, ...]]:
+    """The descriptors of each method against those of the measured set, leaders first.
+
+    Returns:
+        A sentence for each method; what belongs beside the headline, and the methods that it is about, where fewer
+        descriptors differ than for any leader.
+    """
     measured = {r.descriptor: r for r in comparison.readings if r.role == "measured" and _has_interval(r)}
     names = dict.fromkeys(r.compared for r in comparison.readings if r.role == "generated")
     ordered = [*(n for n in leaders if n in names), *(n for n in names if n not in leaders)]
@@ -365,14 +416,15 @@ def _physics(comparison: Comparison, leaders: Sequence[str]) -> list[Sentence]:
                 )
         found.append(Sentence("physics", f"{name}: {'; '.join(parts)}."))
     ahead = [n for n in differing if n not in leaders and all(differing[n] < differing.get(x, 0) for x in leaders)]
+    against = []
     if leaders and ahead:
         share = {n: f"{differing[n]} of {asked[n]} for {n}" for n in differing}
         text = (
-            "The descriptors do not follow the order of the distances: a difference was found in"
+            "The descriptors say otherwise: a difference from measured images was found in"
             f" {listed([share[n] for n in leaders])}, but in {listed([share[n] for n in ahead])}."
         )
-        found.insert(0, Sentence("physics", text))
-    return found
+        against.append(Sentence("closest", text))
+    return found, against, tuple(ahead) if leaders else ()
 
 
 def _variety(comparison: Comparison) -> list[Sentence]:

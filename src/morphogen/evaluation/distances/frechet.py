@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from morphogen.evaluation.distances.set_distance import Metric
 from morphogen.evaluation.feature_table import FeatureTable, comparable
 from morphogen.evaluation.intervals import Replicates, resampling_weights
+from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Estimate
 
 
@@ -50,8 +51,8 @@ class Frechet:
         """See ``SetDistance``."""
         X, Y = comparable(measured=measured, generated=generated)
         value, influence_X, influence_Y = _distance_and_influences(X, Y)
-        w = resampling_weights(measured.groups, resamples, seed, 1)
-        v = resampling_weights(generated.groups, resamples, seed, 2)
+        w = resampling_weights(measured.groups, resamples, seed, Use.WEIGHTS_OF_MEASURED)
+        v = resampling_weights(generated.groups, resamples, seed, Use.WEIGHTS_OF_COMPARED)
         w *= len(X) / w.sum(axis=1, keepdims=True)
         v *= len(Y) / v.sum(axis=1, keepdims=True)
         draws = value + (w - 1) @ influence_X + (v - 1) @ influence_Y

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from morphogen.evaluation.distances.set_distance import Metric
 from morphogen.evaluation.feature_table import FeatureTable, comparable
 from morphogen.evaluation.intervals import Replicates, resampling_weights, units
+from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Estimate
 
 ROWS = 1024  # rows of the kernel matrix that are held at a time
@@ -44,8 +45,8 @@ class Kernel:
         """See ``SetDistance``."""
         X, Y = comparable(measured=measured, generated=generated)
         # The first row of weights is the sample itself, the others are its replicates.
-        w = _with_sample(resampling_weights(measured.groups, resamples, seed, 1))
-        v = _with_sample(resampling_weights(generated.groups, resamples, seed, 2))
+        w = _with_sample(resampling_weights(measured.groups, resamples, seed, Use.WEIGHTS_OF_MEASURED))
+        v = _with_sample(resampling_weights(generated.groups, resamples, seed, Use.WEIGHTS_OF_COMPARED))
         results = (
             _mean_within(X, units(measured.groups), w)
             + _mean_within(Y, units(generated.groups), v)

@@ -12,17 +12,20 @@ on n and on the features: read them beside their floor at the same n.
 
 Interval: the rows that are counted are resampled, with both manifolds held fixed. Resampled manifolds would
 have balls of radius zero around copied rows. The interval so leaves out how the manifolds themselves would
-vary, and closes to a point at exactly 0 or 1, where 3/n is a fair idea of what may have been missed.
+vary. Where no row is inside, or every row is, all replicates agree and the bootstrap has nothing to say; there the
+interval is the exact binomial one for 0 or u hits of the u resampled units (Clopper and Pearson, Biometrika 26, 404,
+1934): [0, 1 - 0.025^(1/u)] or [0.025^(1/u), 1].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from morphogen.evaluation.distances.set_distance import Metric
 from morphogen.evaluation.feature_table import FeatureTable, comparable
-from morphogen.evaluation.intervals import Replicates, resampling_weights
+from morphogen.evaluation.intervals import Replicates, clopper_pearson_of_none, resampling_weights, units
+from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Estimate
 
 ROWS = 1024  # rows of the distance matrix that are held at a time
@@ -54,15 +57,20 @@ class PrecisionRecall:
         radii_X, radii_Y = _radii(X, self.neighbours) + rounding, _radii(Y, self.neighbours) + rounding
         realistic, covered = _inside(X, Y, radii_X, radii_Y)
         return (
-            self._share(realistic, generated, len(X), len(Y), resamples, seed, 2),
-            self._share(covered, measured, len(X), len(Y), resamples, seed, 1),
+            self._share(realistic, generated, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_COMPARED),
+            self._share(covered, measured, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_MEASURED),
         )
 
     @staticmethod
     def _share(hits: NDArray[np.bool_], table: FeatureTable, n: int, m: int, resamples: int, *key: int) -> Replicates:
         weights = resampling_weights(table.groups, resamples, *key)
         draws = weights @ hits / weights.sum(axis=1)
-        return Replicates.around(hits.mean(), draws, n, m, limits=(0.0, 1.0))
+        around = Replicates.around(hits.mean(), draws, n, m, limits=(0.0, 1.0))
+        if hits.any() and not hits.all():
+            return around
+        # All replicates agree. What may have been missed among so many units is then all there is to say.
+        missed = clopper_pearson_of_none(int(units(table.groups).max()) + 1)
+        return replace(around, reaches=(1 - missed, 1.0) if hits.all() else (0.0, missed))
 
 
 DISTANCE = PrecisionRecall()

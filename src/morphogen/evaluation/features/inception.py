@@ -1,9 +1,9 @@
 """Inception pool3, the features of the Frechet Inception distance: only with weights that the user brings.
 
 Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium"
-(NeurIPS 2017). A Frechet distance may be called FID only over these 2048 features of this network, so
-the name says FID only where the file is the standard one, the TorchScript translation of the original
-TensorFlow network of 2015-12-05; any other file is named by its hash.
+(NeurIPS 2017). A Frechet distance may be called FID, and a kernel distance KID, only over these 2048 features of
+this network. So they are called that where the file is the standard one, the TorchScript translation of the
+original TensorFlow network of 2015-12-05, and nowhere else; any other file is named by its hash.
 
 The network is called as ``network(images, return_features=True)`` with RGB values from 0 to 255 and must
 return ``(n, features)``. Images are resized to 299 x 299 by the antialiased bicubic filter (Parmar,
@@ -31,6 +31,9 @@ from morphogen.problems import Problem
 
 STANDARD_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 STANDARD_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+
+STANDARD_NAMES = {"Frechet distance": "FID", "kernel distance": "KID"}
+"""What the metrics are called over the features of the standard network, and of no other."""
 
 SIDE = 299
 _RESIZE = f"resize {SIDE} bicubic antialiased"
@@ -71,8 +74,9 @@ class Extractor:
                 self._network = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise Problem(f"{file} is not a TorchScript network", do="give a TorchScript file") from error
-        label = "FID" if found == STANDARD_SHA256 else f"weights {found[:8]}"
-        self.name = f"Inception pool3 ({label}), {_RESIZE}"
+        standard = found == STANDARD_SHA256
+        self.name = f"Inception pool3{'' if standard else f' (weights {found[:8]})'}, {_RESIZE}"
+        self.metric_names = dict(STANDARD_NAMES) if standard else {}
         self.identity = hashlib.sha256(
             f"{found} pool3; declared range to 0 to 255, clipped; grey to RGB; {_RESIZE}".encode()
         ).hexdigest()[:16]
@@ -105,6 +109,7 @@ class Extractor:
             images=images.fingerprint,
             values=np.stack(rows),
             groups=tuple(picture.origin.specimen for picture in images),
+            metric_names=self.metric_names,
         )
 
 

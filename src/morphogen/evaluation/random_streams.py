@@ -1,0 +1,26 @@
+"""What each stream of random numbers is for, so that no two uses repeat each other's draws under one seed.
+
+The key of a stream is (seed, use) or (seed, use, index). Numbers below 10 belong to ``morphogen.images``, 100 and
+above to generation and training.
+"""
+
+from enum import IntEnum
+
+
+class Use(IntEnum):
+    """Second element of the key of a random stream."""
+
+    GRID_OFFSETS = 10
+    """Where the grid of fields starts in a picture, and their order; the index is that of the picture."""
+    ORDER_OF_FIELDS = 11
+    HALVES = 12
+    NOISE = 13
+    """The index is that of the picture."""
+    PAIRS = 14
+    WEIGHTS_OF_MEASURED = 15
+    """Bootstrap of the measured rows: the same replicates under every distance."""
+    WEIGHTS_OF_COMPARED = 16
+    WEIGHTS_OF_READINGS = 17
+    WEIGHTS_OF_DIVERSITY = 18
+    WEIGHTS_OF_PAIRED = 19
+    SHOWN_IMAGES = 20

@@ -1,0 +1,142 @@
+"""A study refuses before the first training what it could not finish, and tells what went wrong on its page."""
+
+import copy
+import json
+
+import pytest
+import yaml
+
+from morphogen.images.folders import write_images
+from morphogen.problems import Problem
+from morphogen.studies.recipe import EMBEDDED, read_recipe
+from morphogen.studies.study import study
+from small_sets import SMALL, random_set
+
+RECIPE = {
+    "title": "Small",
+    "budget": {"images": 16},
+    "methods": {"vae": SMALL["vae"]},
+    "specimens": {
+        "rock": {"kind": "rock", "phantom": {"kind": "rock", "count": 4, "size": [96, 96]}, "crop": [32, 32]}
+    },
+    "evaluation": {"fields": 8, "features": ["descriptors"], "resamples": 50},
+}
+
+
+def changed(path: str, value):
+    recipe = copy.deepcopy(RECIPE)
+    *above, last = path.split(".")
+    part = recipe
+    for key in above:
+        part = part[key]
+    part[last] = value
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("budget", {"images": 5, "seconds": 5}, "either seconds or images"),
+        ("budget", {}, "either seconds or images"),
+        ("methods", {"vaee": {}}, "there is no method 'vaee'"),
+        ("methods.vae", {"latnt_dimensions": 3}, "did you mean 'latent_dimensions'"),
+        ("specimens.rock.crop", [33, 32], "vae cannot take images of 33 x 32"),
+        ("specimens.rock.crop", [128, 128], "smaller than the crop 128 x 128"),
+        ("specimens.rock.kind", "stone", "there is no kind of specimen 'stone'"),
+        ("specimens.rock.croop", [32, 32], "'specimens.rock.croop' is not a known key: did you mean 'crop'"),
+        ("specimens.rock.phantom.count", 2, "give at least"),
+        ("specimens.rock.phantom.parameters", {"porosty": 0.3}, "did you mean 'porosity'"),
+        ("specimens.rock.images", {"path": "x"}, "either with a phantom or with images"),
+        (
+            "specimens.rock.another_phantom",
+            {"kind": "fiber", "count": 4, "size": [96, 96]},
+            "pixel sizes differ",
+        ),
+        ("evaluation.features", ["vgg"], "among descriptors"),
+        ("evaluation.features", ["inception"], "the Inception features need weights"),
+        ("evaluation.fields", 2, "'evaluation.fields' is 2"),
+    ],
+)
+def test_what_cannot_be_finished_is_not_started(tmp_path, path, value, message):
+    recipe = changed(path, value)
+    if path == "specimens.rock.phantom.count":
+        recipe["specimens"]["rock"]["phantom"]["size"] = [40, 40]
+    with pytest.raises(Problem, match=message):
+        study(recipe, folder=tmp_path / "study", cpu=True)
+    assert not (tmp_path / "study").exists()
+
+
+def test_images_on_disk_are_found_from_the_folder_that_is_given(tmp_path):
+    write_images(random_set(6, size=(96, 96)), tmp_path / "data" / "scans")
+    recipe = changed("specimens", {"scans": {"kind": "rock", "images": {"path": "scans"}, "crop": [32, 32]}})
+    page = study(recipe, images=tmp_path / "data", folder=tmp_path / "study", cpu=True)
+    record = json.loads((page.parent / "study.json").read_text())["specimens"][0]
+    assert record["images"] == "scans"
+    assert record["spacing_um"] == [2.5, 2.5]
+    with pytest.raises(Problem, match="there is no file or folder"):
+        study(recipe, images=tmp_path / "elsewhere", folder=tmp_path / "other", cpu=True)
+
+
+def test_a_method_that_diverges_is_noted_and_the_others_go_on(tmp_path, monkeypatch):
+    from morphogen.methods import vae
+
+    honest = vae.Method.loss
+    calls = []
+
+    def breaks(self, phase, batch, randomness):
+        calls.append(phase)
+        loss = honest(self, phase, batch, randomness)
+        return vae.Loss(loss.total * float("nan"), loss.parts) if len(calls) == 3 else loss
+
+    monkeypatch.setattr(vae.Method, "loss", breaks)
+    recipe = changed("methods", {"vae": SMALL["vae"], "dcgan": SMALL["dcgan"]})
+    page = study(recipe, folder=tmp_path / "study", cpu=True)
+    broken, fine = json.loads((page.parent / "study.json").read_text())["specimens"][0]["methods"]
+    assert "no longer finite at step 3" in broken["note"]
+    assert broken["steps"] == 2
+    assert (fine["note"], fine["steps"]) == ("", 4)
+    assert "no longer finite at step 3" in page.read_text(encoding="utf-8")
+
+
+def test_a_stopped_study_goes_on_and_only_with_its_own_recipe(tmp_path, monkeypatch):
+    from morphogen.studies import study as module
+
+    honest = module.train
+    started = []
+
+    def stops_at_the_second(method, *args, **options):
+        started.append(method)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return honest(method, *args, **options)
+
+    monkeypatch.setattr(module, "train", stops_at_the_second)
+    recipe = changed("methods", {"vae": SMALL["vae"], "dcgan": SMALL["dcgan"]})
+    with pytest.raises(KeyboardInterrupt):
+        study(recipe, folder=tmp_path / "study", cpu=True)
+    assert not (tmp_path / "study" / "index.html").exists()
+    with pytest.raises(Problem, match="was started with another recipe"):
+        study(RECIPE, folder=tmp_path / "study", go_on=True, cpu=True)
+    page = study(recipe, folder=tmp_path / "study", go_on=True, cpu=True)
+    assert page.exists()
+    assert started == ["vae", "dcgan", "dcgan"]
+    with pytest.raises(Problem, match="exists and is not empty"):
+        study(recipe, folder=tmp_path / "study", cpu=True)
+
+
+@pytest.mark.parametrize("recipe", ["review.yaml"])
+def test_the_recipes_in_the_repository_are_readable(request, recipe):
+    for path in (EMBEDDED, request.config.rootpath / "recipes" / recipe):
+        assert read_recipe(path).methods.keys() == {"vae", "dcgan", "ddpm"}
+
+
+def test_recipes_that_are_none_say_so(tmp_path):
+    for text, message in (
+        ("", "is empty or not a recipe"),
+        ("- a\n- b", "is empty or not a recipe"),
+        ("title: [", "is not YAML in line"),
+        (yaml.safe_dump({"title": "x"}), "'budget' is missing"),
+    ):
+        (tmp_path / "r.yaml").write_text(text)
+        with pytest.raises(Problem, match=message):
+            read_recipe(tmp_path / "r.yaml")
