@@ -14,6 +14,7 @@ from morphogen.mathematics.gradient_penalties import squared_slope
 from morphogen.mathematics.noise_levels import add_noise, cosine_signal, evenly_spaced_steps, linear_signal
 from morphogen.mathematics.prediction_targets import clean_image, implied_noise, target
 from morphogen.mathematics.randomness import Randomness, numpy_generator
+from morphogen.mathematics.resize_convolution import resize_convolution
 from morphogen.mathematics.solvers import ddim
 
 
@@ -149,3 +150,20 @@ def test_draws_have_the_moments_that_they_should():
     assert uniform.min() >= 0
     assert uniform.max() < 1
     assert set(whole.unique().tolist()) == set(range(10))
+
+
+def test_the_resize_convolution_is_upsampling_and_then_a_convolution():
+    x = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    two_steps = torch.nn.functional.conv2d(
+        torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1
+    )
+    one_step = resize_convolution(x, weight)
+    torch.testing.assert_close(one_step, two_steps)
+    probe = torch.randn_like(one_step)
+    for ours, theirs in zip(
+        torch.autograd.grad(one_step, (x, weight), probe),
+        torch.autograd.grad(two_steps, (x, weight), probe),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)

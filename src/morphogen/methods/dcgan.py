@@ -6,14 +6,15 @@
 (Goodfellow et al. 2014, section 3; Mescheder et al. 2018, equation 9; lazily, every ``r1_every`` steps
 with its weight multiplied by that number, Karras et al. 2020, arXiv:1912.04958, appendix B).
 
-Deviations from the paper, each for a reason: upsampling followed by a convolution in place of
-transposed convolutions, whose checkerboard is plain to see in rocks (Odena et al. 2016); group
+Deviations from the paper, each for a reason: resize-convolutions in place of plain transposed
+convolutions, whose checkerboard is plain to see in rocks (Odena et al. 2016); group
 normalisation in the generator and none in the discriminator in place of batch normalisation, so that an
 image does not depend on its batch and two processes train what one would; R1, without which small sets
 diverge; averaged generator weights for sampling.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from pydantic import Field
@@ -25,6 +26,7 @@ from morphogen.mathematics.adversarial_losses import (
 )
 from morphogen.mathematics.gradient_penalties import squared_slope
 from morphogen.mathematics.randomness import Randomness
+from morphogen.mathematics.resize_convolution import ResizeConvolution
 from morphogen.methods.method import (
     Batch,
     GenerativeMethod,
@@ -58,11 +60,11 @@ class Generator(nn.Module):
         self.coarse = (channels[-1], shape.height >> len(channels), shape.width >> len(channels))
         self.spread = nn.Linear(latent, math.prod(self.coarse))
         layers: list[nn.Module] = [_norm(channels[-1]), nn.ReLU()]
-        widths = list(reversed(channels))
-        for before, after in zip(widths, [*widths[1:], widths[-1]], strict=True):
+        # The block at full resolution costs as much as all others together, so it has half the channels.
+        widths = [*reversed(channels), max(1, channels[0] // 2)]
+        for before, after in pairwise(widths):
             layers += [
-                nn.Upsample(scale_factor=2),
-                nn.Conv2d(before, after, 3, padding=1, bias=False),
+                ResizeConvolution(before, after),
                 _norm(after),
                 nn.ReLU(),
             ]

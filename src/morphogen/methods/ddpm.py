@@ -44,8 +44,9 @@ from morphogen.methods.method import (
 class Settings(MethodSettings):
     """Settings of the denoising diffusion model."""
 
-    channels: tuple[int, ...] = Field(default=(96, 160, 224), min_length=1, description="channels of the UNet's levels")
-    layers: int = Field(default=2, ge=1, description="residual layers in each level")
+    batch_size: int = Field(default=16, ge=1, description="images a step, over all processes together")
+    channels: tuple[int, ...] = Field(default=(64, 128, 192), min_length=1, description="channels of the UNet's levels")
+    layers: int = Field(default=1, ge=1, description="residual layers in each level")
     attention: bool = Field(default=True, description="attention in the coarsest level")
     patch: int | None = Field(
         default=None,
@@ -57,7 +58,7 @@ class Settings(MethodSettings):
     train_steps: int = Field(default=1000, ge=2, description="noise levels T")
     sample_steps: int = Field(default=30, ge=1, description="DDIM steps an image")
     eta: float = Field(default=0.0, ge=0, le=1, description="0 deterministic, 1 ancestral noise")
-    learning_rate: float = Field(default=5e-4, gt=0, description="at its highest; it falls as a cosine")
+    learning_rate: float = Field(default=1e-3, gt=0, description="at its highest; it falls as a cosine")
 
     @model_validator(mode="after")
     def _channels_fit_their_groups(self) -> "Settings":

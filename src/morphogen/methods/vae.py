@@ -10,10 +10,11 @@ terms without a weight to tune and without the collapse that a wrong weight brin
 decoder's mean; the noise of width sigma that the model also believes in is added on request.
 
 Deviations: group normalisation instead of none (no statistics of the batch, so that an image does not
-depend on its neighbours), and nearest-neighbour upsampling with convolutions, which leaves no checkerboard.
+depend on its neighbours), and resize-convolutions, which leave no checkerboard.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from pydantic import Field
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from morphogen.mathematics.gaussians import divergence_from_standard_normal, negative_log_likelihood
 from morphogen.mathematics.randomness import Randomness
+from morphogen.mathematics.resize_convolution import ResizeConvolution
 from morphogen.methods.method import (
     Batch,
     GenerativeMethod,
@@ -74,11 +76,11 @@ class Decoder(nn.Module):
         self.coarse = (channels[-1], shape.height >> len(channels), shape.width >> len(channels))
         self.spread = nn.Linear(latent, math.prod(self.coarse))
         layers: list[nn.Module] = []
-        widths = list(reversed(channels))
-        for before, after in zip(widths, [*widths[1:], widths[-1]], strict=True):
+        # The block at full resolution costs as much as all others together, so it has half the channels.
+        widths = [*reversed(channels), max(1, channels[0] // 2)]
+        for before, after in pairwise(widths):
             layers += [
-                nn.Upsample(scale_factor=2),
-                nn.Conv2d(before, after, 3, padding=1, bias=False),
+                ResizeConvolution(before, after),
                 _norm(after),
                 nn.SiLU(),
             ]
