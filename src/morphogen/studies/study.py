@@ -189,7 +189,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     other = part.another_phantom or part.another_images
     if other is not None:
         others = _images(other, recipe.seed + _ANOTHER_SEED, root)
-        label = f"another {other.kind}" if isinstance(other, PhantomSource) else f"another: {Path(other.path).stem}"
+        label = f"another {other.kind}" if isinstance(other, PhantomSource) else f"another: {others.specimens[0]}"
         require_room(others, part.crop)
         another[label] = others
     divided = split(images, crop=part.crop, held_out=part.held_out, seed=recipe.seed)
