@@ -16,6 +16,7 @@ from morphogen.methods.method import SampleRequest
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.run import Run
+from morphogen.training.train import uses_gpu
 from morphogen.whole_files import require_free_folder
 
 _SAMPLES = 100  # keeps the streams of samples apart from those of training
@@ -79,7 +80,7 @@ def timed_generation(
     if count < 1 or batch_size < 1:
         raise Problem(f"{min(count, batch_size)} images cannot be drawn", do="give a number from 1 up")
     run = run if isinstance(run, Run) else Run(run)
-    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
     method = run.trained_method().to(device)
     spacing = _spacing(run)
     started = time.perf_counter()

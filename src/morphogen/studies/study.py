@@ -46,7 +46,7 @@ from morphogen.studies.recipe import (
     read_recipe,
 )
 from morphogen.training.run import Run, command_line
-from morphogen.training.train import DivergedError, train
+from morphogen.training.train import DivergedError, train, uses_gpu
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
 _ANOTHER_SEED = 7919  # the other specimen of a phantom control must not repeat the studied ones
@@ -94,7 +94,7 @@ def study(
     started = time.perf_counter()
     read, root, name = _recipe(recipe)
     read = _narrowed(read, only, seconds)
-    state = PartialState(cpu=cpu)
+    state = PartialState(cpu=not uses_gpu(cpu))
     for method, settings in read.methods.items():
         method_settings(method, settings)
     prepared = [
@@ -182,8 +182,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     require_room(images, part.crop)
     shape = ImageShape(images.channels, *part.crop)
     for method, settings in recipe.methods.items():
-        on_gpu = torch.cuda.is_available() and not cpu
-        suited = method_class(method).suited(method_settings(method, settings), on_gpu=on_gpu)
+        suited = method_class(method).suited(method_settings(method, settings), on_gpu=uses_gpu(cpu))
         method_class(method).sizes(suited).check(method, shape)
     another: dict[str, ImageSet] = {}
     other = part.another_phantom or part.another_images
@@ -371,7 +370,7 @@ def _method_record(method: str, trained: _Trained, seconds_per_image: float, cpu
 
 
 def _device(cpu: bool) -> str:
-    if torch.cuda.is_available() and not cpu:
+    if uses_gpu(cpu):
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads"
 

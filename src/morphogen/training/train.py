@@ -90,7 +90,7 @@ def train(
     folder = Path(folder)
     if seconds is None and images_seen is None:
         seconds = 600.0
-    on_gpu = torch.cuda.is_available() and not cpu
+    on_gpu = uses_gpu(cpu)
     precision = precision or ("bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32")
     if precision == "bf16" and not on_gpu:
         raise Problem("bf16 is slower than fp32 on a CPU", do="leave the precision out")
@@ -108,7 +108,7 @@ def train(
     except ValidationError as error:
         raise as_problem(error, "the plan", Plan) from None
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-    accelerator = Accelerator(cpu=cpu, mixed_precision="bf16" if precision == "bf16" else "no")
+    accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if precision == "bf16" else "no")
     wanted = method_class(method).suited(method_settings(method, settings), on_gpu=on_gpu)
     if wanted.batch_size % accelerator.num_processes:
         raise Problem(
@@ -171,6 +171,11 @@ def train(
     if stop.is_set():
         raise KeyboardInterrupt
     return run
+
+
+def uses_gpu(cpu: bool) -> bool:
+    """Whether work goes to a GPU: where CUDA has one, unless the CPU is asked for. Others are not tested."""
+    return torch.cuda.is_available() and not cpu
 
 
 def _started(
