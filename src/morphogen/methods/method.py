@@ -5,8 +5,6 @@ the loss of each phase is, and how images are drawn. The loop, devices, checkpoi
 logging are not its business. To add one, see docs/add_a_method.md.
 """
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from morphogen.catalogue import Catalogue
 from morphogen.mathematics.randomness import Randomness
 from morphogen.problems import Problem, as_problem
 
@@ -167,11 +166,12 @@ class GenerativeMethod(nn.Module, ABC):
         """Images in [-1, 1], one a stream: ``(len(randomness), channels, height, width)``."""
 
 
+METHODS = Catalogue("morphogen.methods", "method", frozenset({"method"}))
+
+
 def method_names() -> list[str]:
     """The methods there are: the files of this folder."""
-    import morphogen.methods as package
-
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "method")
+    return METHODS.names()
 
 
 def method_class(name: str) -> type[GenerativeMethod]:
@@ -180,7 +180,7 @@ def method_class(name: str) -> type[GenerativeMethod]:
     Raises:
         Problem: there is no such method.
     """
-    return _module(name).Method  # type: ignore[no-any-return]
+    return METHODS.module(name).Method  # type: ignore[no-any-return]
 
 
 def method_settings(name: str, given: Mapping[str, Any] | None = None) -> MethodSettings:
@@ -190,12 +190,6 @@ def method_settings(name: str, given: Mapping[str, Any] | None = None) -> Method
         Problem: no such method or setting, or a value that it cannot take.
     """
     try:
-        return _module(name).Settings.model_validate(dict(given or {}))  # type: ignore[no-any-return]
+        return METHODS.module(name).Settings.model_validate(dict(given or {}))  # type: ignore[no-any-return]
     except ValidationError as error:
-        raise as_problem(error, f"settings of {name}", _module(name).Settings) from None
-
-
-def _module(name: str) -> Any:
-    if name not in method_names():
-        raise Problem(f"there is no method '{name}'", do=f"choose one of {', '.join(method_names())}")
-    return importlib.import_module(f"morphogen.methods.{name}")
+        raise as_problem(error, f"settings of {name}", METHODS.module(name).Settings) from None

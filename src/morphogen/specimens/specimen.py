@@ -1,11 +1,9 @@
 """What a domain knows about its specimens, as data. Each file beside this one holds one ``SPECIMEN``."""
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import Literal
 
-from morphogen.problems import Problem
+from morphogen.catalogue import Catalogue
 
 Symmetry = Literal["flip_horizontal", "flip_vertical", "quarter_turn"]
 
@@ -32,11 +30,12 @@ class Specimen:
     descriptors: tuple[str, ...]
 
 
+KINDS = Catalogue("morphogen.specimens", "kind of specimen", frozenset({"specimen"}))
+
+
 def specimen_names() -> list[str]:
     """The kinds that are known: the files of this folder."""
-    import morphogen.specimens as package
-
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "specimen")
+    return KINDS.names()
 
 
 def specimen(name: str) -> Specimen:
@@ -45,8 +44,5 @@ def specimen(name: str) -> Specimen:
     Raises:
         Problem: there is none of that name.
     """
-    if name not in specimen_names():
-        raise Problem(f"there is no kind of specimen '{name}'", do=f"choose one of {', '.join(specimen_names())}")
-    found = importlib.import_module(f"morphogen.specimens.{name}").SPECIMEN
-    assert isinstance(found, Specimen)
+    found: Specimen = KINDS.module(name).SPECIMEN
     return found

@@ -4,9 +4,7 @@ A reading that does not exist (the length of structures in an empty field) is in
 never a number. Units are those of the picture: micrometres where its spacing is known, else pixels.
 """
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,11 +13,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from morphogen.catalogue import Catalogue
 from morphogen.evaluation.segmentation import Segmentation
 from morphogen.images.picture import Picture
-from morphogen.problems import Problem
 
-NOT_DESCRIPTORS = ("descriptor", "vector")  # files of this folder: this contract, and the feature extractor
+DESCRIPTORS = Catalogue("morphogen.evaluation.descriptors", "descriptor", frozenset({"descriptor", "vector"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +90,7 @@ class Descriptor(Protocol):
 
 def descriptor_names() -> list[str]:
     """The descriptors that are known: the files of this folder."""
-    import morphogen.evaluation.descriptors as package
-
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in NOT_DESCRIPTORS)
+    return DESCRIPTORS.names()
 
 
 def descriptor(name: str) -> Descriptor:
@@ -103,9 +99,7 @@ def descriptor(name: str) -> Descriptor:
     Raises:
         Problem: there is none of that name.
     """
-    if name not in descriptor_names():
-        raise Problem(f"there is no descriptor '{name}'", do=f"choose one of {', '.join(descriptor_names())}")
-    found: Descriptor = importlib.import_module(f"morphogen.evaluation.descriptors.{name}").DESCRIPTOR
+    found: Descriptor = DESCRIPTORS.module(name).DESCRIPTOR
     return found
 
 

@@ -1,13 +1,11 @@
 """The contract of a distance between two sets. Each file beside this one holds one ``DISTANCE``."""
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import Protocol
 
+from morphogen.catalogue import Catalogue
 from morphogen.evaluation.feature_table import FeatureTable
 from morphogen.evaluation.intervals import Replicates
-from morphogen.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,12 @@ class SetDistance(Protocol):
         """
 
 
+DISTANCES = Catalogue("morphogen.evaluation.distances", "distance", frozenset({"set_distance"}))
+
+
 def distance_names() -> list[str]:
     """The distances that are known: the files of this folder."""
-    import morphogen.evaluation.distances as package
-
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "set_distance")
+    return DISTANCES.names()
 
 
 def set_distance(name: str) -> SetDistance:
@@ -59,7 +58,5 @@ def set_distance(name: str) -> SetDistance:
     Raises:
         Problem: there is none of that name.
     """
-    if name not in distance_names():
-        raise Problem(f"there is no distance '{name}'", do=f"choose one of {', '.join(distance_names())}")
-    found: SetDistance = importlib.import_module(f"morphogen.evaluation.distances.{name}").DISTANCE
+    found: SetDistance = DISTANCES.module(name).DISTANCE
     return found

@@ -1,20 +1,20 @@
 """Feature extractors by name. Each holds one ``Extractor``; the file name is the registry."""
 
-import importlib
-import pkgutil
 from typing import Any
 
+from morphogen.catalogue import Catalogue
 from morphogen.evaluation.feature_table import FeatureExtractor
-from morphogen.problems import Problem
 
-_PARTS = {"extractor", "convolution_stack", "lpips_weights"}  # what extractors are built from
+EXTRACTORS = Catalogue(
+    "morphogen.evaluation.features",
+    "feature extractor",
+    frozenset({"extractor", "convolution_stack", "lpips_weights"}),  # what extractors are built from
+)
 
 
 def extractor_names() -> list[str]:
     """The extractors that are known: the files of this folder."""
-    import morphogen.evaluation.features as package
-
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _PARTS)
+    return EXTRACTORS.names()
 
 
 def extractor(name: str, **options: Any) -> FeatureExtractor:
@@ -27,7 +27,5 @@ def extractor(name: str, **options: Any) -> FeatureExtractor:
     Raises:
         Problem: there is none of that name, or its weights are missing.
     """
-    if name not in extractor_names():
-        raise Problem(f"there is no feature extractor '{name}'", do=f"choose one of {', '.join(extractor_names())}")
-    built: FeatureExtractor = importlib.import_module(f"morphogen.evaluation.features.{name}").Extractor(**options)
+    built: FeatureExtractor = EXTRACTORS.module(name).Extractor(**options)
     return built

@@ -6,14 +6,13 @@ where it says how diverse they are, and between images that are paired by what t
 and its source (``morphogen.evaluation.paired``).
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from morphogen.catalogue import Catalogue
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
@@ -74,11 +73,12 @@ class Similarity(Protocol):
         """
 
 
+SIMILARITIES = Catalogue("morphogen.evaluation.similarities", "similarity", frozenset({"similarity"}))
+
+
 def similarity_names() -> list[str]:
     """The similarities that are known: the files of this folder."""
-    import morphogen.evaluation.similarities as package
-
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "similarity")
+    return SIMILARITIES.names()
 
 
 def similarity(name: str, *, size: tuple[int, int], **options: Any) -> Similarity:
@@ -92,9 +92,7 @@ def similarity(name: str, *, size: tuple[int, int], **options: Any) -> Similarit
     Raises:
         Problem: there is none of that name, or it cannot take images of that size.
     """
-    if name not in similarity_names():
-        raise Problem(f"there is no similarity '{name}'", do=f"choose one of {', '.join(similarity_names())}")
-    built: Similarity = importlib.import_module(f"morphogen.evaluation.similarities.{name}").Measure(size, **options)
+    built: Similarity = SIMILARITIES.module(name).Measure(size, **options)
     return built
 
 
