@@ -60,8 +60,7 @@ class Generator(nn.Module):
         self.coarse = (channels[-1], shape.height >> len(channels), shape.width >> len(channels))
         self.spread = nn.Linear(latent, math.prod(self.coarse))
         layers: list[nn.Module] = [_norm(channels[-1]), nn.ReLU()]
-        # The block at full resolution costs as much as all others together, so it has half the channels.
-        widths = [*reversed(channels), max(1, channels[0] // 2)]
+        widths = [*reversed(channels), channels[0]]
         for before, after in pairwise(widths):
             layers += [
                 ResizeConvolution(before, after),
