@@ -33,6 +33,7 @@ class _Commands(click.Group):
 def _reading(command: Callable[..., None]) -> Callable[..., None]:
     """Options of every command that reads images."""
     for option in (
+        click.option("--grey", is_flag=True, help="Take the luminance of colour images."),
         click.option("--shrink", type=click.IntRange(min=1), default=1, show_default=True,
                      help="Make images smaller by this whole factor (mean over squares of pixels)."),
         click.option("--specimen-pattern", metavar="REGEX",

@@ -95,6 +95,16 @@ def test_shrinking_is_the_mean_over_squares(tmp_path):
     assert picture.spacing_um == (10, 10)
 
 
+def test_colour_becomes_grey_only_when_asked_for(tmp_path):
+    Image.fromarray(np.array([[[255, 0, 0], [10, 10, 10]]], dtype=np.uint8)).save(tmp_path / "a.png")
+    Image.new("L", (2, 1), 7).save(tmp_path / "b.png")
+    with pytest.raises(Problem, match="channels differ"):
+        read_images(tmp_path)
+    colour, grey = read_images(tmp_path, grey=True)
+    np.testing.assert_array_equal(colour.pixels, [[[76, 10]]])  # 0.299 of 255
+    np.testing.assert_array_equal(grey.pixels, [[[7, 7]]])
+
+
 def test_specimens_come_from_file_names_by_a_pattern(tmp_path):
     for name in ("T01_a.png", "T01_b.png", "T12_a.png"):
         Image.new("L", (8, 8), len(name)).save(tmp_path / name)

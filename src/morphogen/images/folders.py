@@ -56,6 +56,7 @@ def read_images(
     pixel_size_um: float | None = None,
     specimen_pattern: str | None = None,
     shrink: int = 1,
+    grey: bool = False,
     files: str = "*",
 ) -> Pictures:
     """Read a file, a TIFF volume or a folder of images, whole and checked.
@@ -68,6 +69,7 @@ def read_images(
         specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
             it has any) names the specimen. Without it a manifest says it, or every file is one of its own.
         shrink: whole factor by which images are made smaller, by the mean over squares of pixels.
+        grey: take the luminance of colour images (ITU-R BT.601); what is grey stays what it is.
         files: glob pattern that file names must match.
 
     Raises:
@@ -88,7 +90,8 @@ def read_images(
     for file in track(found, f"Reading {path.name}"):
         entry = entries.get(file.name)
         for plane in _read_planes(file, axis):
-            pictures.append(_picture(file, plane, entry, expression, pixel_size_um, shrink))
+            picture = _picture(file, plane, entry, expression, pixel_size_um, shrink)
+            pictures.append(_in_grey(picture) if grey else picture)
     return Pictures(pictures, name=str(path))
 
 
@@ -260,6 +263,12 @@ def _picture(
         # A region is told in pixels of its source, and those have become larger.
         origin = replace(origin, source=f"{origin.source}, {shrink} times smaller", region=None)
     return Picture(pixels, spacing, origin, labels)
+
+
+def _in_grey(picture: Picture) -> Picture:
+    luminance = picture.grey[None]
+    rounded = np.rint(luminance) if picture.pixels.dtype.kind == "u" else luminance
+    return replace(picture, pixels=rounded.astype(picture.pixels.dtype))
 
 
 def _shrunk(pixels: NDArray[np.generic], factor: int, file: Path) -> NDArray[np.generic]:

@@ -66,6 +66,7 @@ class FileSource(RecipePart):
         specimen_pattern: regular expression that finds the specimen's name in the file name.
         pixel_size_um: pixel size, where the files don't say it.
         shrink: whole factor by which the images are made smaller.
+        grey: take the luminance of colour images.
     """
 
     path: str
@@ -74,6 +75,7 @@ class FileSource(RecipePart):
     specimen_pattern: str | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
     shrink: int = Field(default=1, ge=1)
+    grey: bool = False
 
 
 class SpecimenRecipe(RecipePart):

@@ -228,6 +228,7 @@ def _images(source: PhantomSource | FileSource, seed: int, root: Path) -> Pictur
         specimen_pattern=source.specimen_pattern,
         pixel_size_um=source.pixel_size_um,
         shrink=source.shrink,
+        grey=source.grey,
     )
 
 
