@@ -148,7 +148,7 @@ def _expected(budget: Budget, trainings: int) -> str:
     if budget.seconds is None:
         return budget.words
     minutes = budget.seconds * trainings / 60
-    return f"{budget.words}: {minutes:.0f} minutes, and then the comparison"
+    return f"{budget.words}: {minutes:.0f} min, and then the comparison"
 
 
 def _recipe(recipe: Recipe | Mapping[str, Any] | Path | str | None) -> tuple[Recipe, Path, str]:
