@@ -1,8 +1,6 @@
 """Draw images from a run: the same seed gives the same pictures at any batch size."""
 
-import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import torch
 
 from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import Pictures
-from morphogen.images.picture import TRAINED_ON, Origin, Picture
+from morphogen.images.picture import TRAINED_ON, Origin, Picture, spacing_from_stored
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import SampleRequest
 from morphogen.problems import Problem
@@ -74,15 +72,14 @@ def timed_generation(
     steps: int | None = None,
     batch_size: int = 16,
     cpu: bool = False,
-    on_batch: Callable[[int], None] | None = None,
 ) -> Generation:
-    """As ``generate``, with the time an image took; ``on_batch`` is told how many are done."""
+    """As ``generate``, with the time an image took."""
     if count < 1 or batch_size < 1:
         raise Problem(f"{min(count, batch_size)} images cannot be drawn", do="give a number from 1 up")
     run = run if isinstance(run, Run) else Run(run)
     device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
     method = run.trained_method().to(device)
-    spacing = _spacing(run)
+    spacing = spacing_from_stored(run.record.images.spacing_um)
     started = time.perf_counter()
     pictures: list[Picture] = []
     for first in track(range(0, count, batch_size), f"Drawing {count} images"):
@@ -107,12 +104,5 @@ def timed_generation(
                     },
                 )
             )
-        if on_batch is not None:
-            on_batch(len(pictures))
     seconds = (time.perf_counter() - started) / count
     return Generation(Pictures(pictures, f"images of {run.folder.name}"), seconds)
-
-
-def _spacing(run: Run) -> tuple[float, float]:
-    height, width = run.record.images.spacing_um
-    return (math.nan if height is None else height, math.nan if width is None else width)

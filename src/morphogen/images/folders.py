@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.image_set import ImageSet, Pictures
-from morphogen.images.picture import Label, Origin, Picture
+from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
@@ -187,7 +187,7 @@ def _write_set(images: ImageSet, files: Sequence[str], writer: ModuleType, folde
                 source=picture.origin.source,
                 slice=picture.origin.slice,
                 region=picture.origin.region,
-                spacing_um=(_or_none(picture.spacing_um[0]), _or_none(picture.spacing_um[1])),
+                spacing_um=stored_spacing(picture.spacing_um),
                 labels=dict(picture.labels),
             )
         )
@@ -241,8 +241,7 @@ def _picture(
     labels: dict[str, Label] = {}
     origin = Origin(file.stem, file.name, plane.slice)
     if entry is not None:
-        listed = tuple(math.nan if s is None else s for s in entry.spacing_um)
-        spacing = (listed[0], listed[1])
+        spacing = spacing_from_stored(entry.spacing_um)
         labels = dict(entry.labels)
         origin = Origin(entry.specimen, entry.source or file.name, entry.slice, entry.region)
     labels["file"] = file.name
@@ -302,7 +301,3 @@ def _expression(pattern: str | None) -> re.Pattern[str] | None:
         return re.compile(pattern) if pattern is not None else None
     except re.error as error:
         raise Problem(f"the specimen pattern '{pattern}' is not a regular expression ({error})", do="mend it") from None
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,5 +1,6 @@
 """One image with what it means: its pixels as they were measured, their size, and their origin."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -88,3 +89,15 @@ class Picture:
             pixels=self.pixels[:, top : top + height, left : left + width],
             origin=replace(self.origin, region=(above + top, before + left, height, width)),
         )
+
+
+def stored_spacing(spacing_um: tuple[float, float]) -> tuple[float | None, float | None]:
+    """A spacing for JSON, which has no NaN: None where it is unknown."""
+    height, width = spacing_um
+    return height if math.isfinite(height) else None, width if math.isfinite(width) else None
+
+
+def spacing_from_stored(stored: tuple[float | None, float | None]) -> tuple[float, float]:
+    """The spacing that ``stored_spacing`` stored: NaN where it is unknown."""
+    height, width = stored
+    return math.nan if height is None else height, math.nan if width is None else width

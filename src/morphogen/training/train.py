@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from morphogen.images.cropping import RandomCrops, independent_fields, require_room
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
+from morphogen.images.picture import stored_spacing
 from morphogen.methods.method import ImageShape, MethodSettings, method_class, method_settings
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
@@ -194,8 +195,9 @@ def _started(
     kind.sizes(settings).check(method, shape)
     require_room(images, size)
     intensity = IntensityMap.of(images, clip_percent)
-    torch.manual_seed(plan.seed)
-    parameters = sum(p.numel() for p in kind(settings, shape).parameters())
+    with torch.device("meta"):  # to be counted, not to be used
+        method_to_count = kind(settings, shape)
+    parameters = sum(p.numel() for p in method_to_count.parameters())
     require_space(folder, STATE_PER_WEIGHT * 4 * parameters, f"a run of {method}")
     spacing = {picture.spacing_um for picture in images}
     only = spacing.pop() if len(spacing) == 1 else (float("nan"), float("nan"))
@@ -211,7 +213,7 @@ def _started(
             specimens=tuple(dict.fromkeys(p.origin.specimen for p in images)),
             independent_fields=independent_fields(images, size),
             symmetries=tuple(sorted(symmetries)),
-            spacing_um=(_or_none(only[0]), _or_none(only[1])),
+            spacing_um=stored_spacing(only),
         ),
         parameters=parameters,
         lineage=Lineage.now(),
@@ -350,7 +352,3 @@ def _any_process(wish: bool, accelerator: Accelerator) -> bool:
         return wish
     votes = accelerator.reduce(torch.tensor([float(wish)], device=accelerator.device), reduction="sum")
     return bool(votes.item() > 0)
-
-
-def _or_none(value: float) -> float | None:
-    return value if value == value else None
