@@ -15,7 +15,8 @@ from rich.table import Table
 from morphogen.evaluation.descriptors.two_point_correlation import DESCRIPTOR
 from morphogen.evaluation.distances.frechet import frechet_distance
 from morphogen.evaluation.feature_table import FeatureTable
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.section import Section
+from morphogen.evaluation.segmentation.threshold import Threshold
 from morphogen.images.cropping import RandomCrops
 from morphogen.images.intensity import IntensityMap
 from morphogen.mathematics.randomness import Randomness
@@ -42,7 +43,7 @@ def two_point_correlation() -> tuple[str, float, str, float]:
     field = phantoms("rock", count=1, size=(512, 512), seed=1)[0]
     threshold = Threshold.otsu(image_set([field]), "dark")
     pores = threshold.phase(field.picture)
-    ours = fastest(lambda: DESCRIPTOR(field.picture, threshold))
+    ours = fastest(lambda: DESCRIPTOR(Section.of(field.picture, threshold)))
     return (
         "S2, radial and directional, 512 x 512",
         ours,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from morphogen.generation.generate import generate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
-    from morphogen.phantoms.phantom import image_set, mask_set, phantoms
+    from morphogen.phantoms.phantom import image_set, phantoms
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
     from morphogen.training.train import train
@@ -24,7 +24,6 @@ __all__ = [
     "evaluate",
     "generate",
     "image_set",
-    "mask_set",
     "phantoms",
     "read_images",
     "split",
@@ -38,7 +37,6 @@ _CALLS = {
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
-    "mask_set": ("morphogen.phantoms.phantom", "mask_set"),
     "phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "read_images": ("morphogen.images.folders", "read_images"),
     "split": ("morphogen.images.splitting", "split"),

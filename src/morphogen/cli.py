@@ -96,7 +96,7 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
     Writes images/, the exact masks/ and captions with all parameters into a new folder.
     """
     from morphogen.images.folders import write_images
-    from morphogen.phantoms.phantom import image_set, mask_set, phantoms
+    from morphogen.phantoms.phantom import image_set, phantoms
     from morphogen.whole_files import require_free_folder
 
     require_free_folder(out, "the phantoms")
@@ -105,7 +105,7 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
         kind, count=count, size=size, seed=seed, vary=not same, dtype="uint8" if bits == "8" else "uint16",
         parameters=parameters,
     )  # fmt: skip
-    write_images(image_set(made), out, masks=mask_set(made))
+    write_images(image_set(made), out)
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
 
 
@@ -215,6 +215,7 @@ def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed:
     show_default=True,
     help="Share of extreme pixels at each end that the intensity map may cut.",
 )
+@click.option("--with-masks", is_flag=True, help="Train on image and mask together, and so generate both in register.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
@@ -222,8 +223,8 @@ def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed:
 @_reading  # fmt: skip
 def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
-          seed: int, clip_percent: float, precision: str | None, compiled: bool, go_on: bool, cpu: bool,
-          **reading: Any) -> None:  # fmt: skip
+          seed: int, clip_percent: float, with_masks: bool, precision: str | None, compiled: bool, go_on: bool,
+          cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
@@ -251,8 +252,8 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     try:
         run = train_method(
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
-            symmetries=allowed, seed=seed, clip_percent=clip_percent, precision=precision, compiled=compiled,
-            go_on=go_on, cpu=cpu,
+            symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, precision=precision,
+            compiled=compiled, go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (folder / "state.safetensors").exists():

@@ -169,7 +169,7 @@ def comparison(spacing=5.3, n=N) -> Comparison:
         fingerprints={"floor": "b2b2b2b2b2b2b2b2", "ddpm": "c3c3c3c3c3c3c3c3"},
         field_px=(64, 64),
         spacing_um=(spacing, spacing),
-        threshold=28122.5,
+        segmentation="up to the grey level 28122.5 (Otsu)",
         phase="pore (dark)",
         interval_unit="field",
         scores=tuple(scores(n=n)),

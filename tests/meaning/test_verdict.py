@@ -56,7 +56,7 @@ def comparison(*scores, readings=(), diversities=(), notes=()):
         fingerprints={},
         field_px=(64, 64),
         spacing_um=(1.0, 1.0),
-        threshold=100.0,
+        segmentation="up to the grey level 100 (Otsu)",
         phase="pore (dark)",
         interval_unit="field",
         scores=scores,

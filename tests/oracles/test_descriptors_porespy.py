@@ -12,7 +12,8 @@ from scipy import signal, stats
 
 from morphogen.evaluation.descriptors.descriptor import descriptor
 from morphogen.evaluation.descriptors.two_point_correlation import ALONG_X, ALONG_Y, two_point_correlation
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.section import Section
+from morphogen.evaluation.segmentation.threshold import Threshold
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Origin, Picture
 
@@ -26,7 +27,9 @@ def porespy():
 def test_porosity_is_porespys(porespy, porosity):
     pores = porespy.generators.blobs(shape=[120, 150], porosity=porosity, blobiness=1.5, seed=1)
     grey = np.where(pores, 40, 200).astype(np.uint8)
-    found = descriptor("phase_fraction")(Picture(grey[None], (1.0, 1.0), Origin("blobs")), Threshold(120, "dark"))
+    found = descriptor("phase_fraction")(
+        Section.of(Picture(grey[None], (1.0, 1.0), Origin("blobs")), Threshold(120, "dark"))
+    )
     assert found.scalars["phase fraction"].value == pytest.approx(porespy.metrics.porosity(pores), abs=1e-12)
 
 
@@ -43,7 +46,7 @@ def test_correlation_is_that_of_a_direct_correlation():
 def test_grey_moments_are_scipys():
     grey = np.random.default_rng(1).gamma(2.0, 30.0, (50, 60)).astype(np.uint16)
     picture = Picture(grey[None], (1.0, 1.0), Origin("gamma"))
-    found = descriptor("grey_levels")(picture, Threshold(0, "dark")).scalars
+    found = descriptor("grey_levels")(Section.of(picture, Threshold(0, "dark"))).scalars
     assert found["grey level skewness"].value == pytest.approx(stats.skew(grey, axis=None))
     assert found["grey level kurtosis"].value == pytest.approx(stats.kurtosis(grey, axis=None, fisher=False))
 

@@ -11,8 +11,7 @@ Only image sets come in. Nothing here knows how they were made.
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -20,22 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphogen.evaluation import controls
-from morphogen.evaluation.descriptors.descriptor import Scalar, descriptor, pixel_size
-from morphogen.evaluation.descriptors.phase_fraction import DESCRIPTOR as PHASE_FRACTION
+from morphogen.evaluation.compared_set import ComparedSet
 from morphogen.evaluation.distances.set_distance import SetDistance, distance_names, set_distance
 from morphogen.evaluation.feature_table import FeatureExtractor, FeatureTable
 from morphogen.evaluation.intervals import (
     SPECIMENS_NEEDED,
     Replicates,
-    interval,
-    mean_replicates,
     ratio_to_floor,
     resampling_weights,
     unit,
 )
+from morphogen.evaluation.physics import mean_curves, mean_readings, physics
 from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Comparison, Curve, Diversity, Reading, Role, Score
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.images.image_set import ImageSet, Pictures, common_size
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
@@ -65,17 +62,6 @@ class DiversityMeasure(Protocol):
         """One number a pair of indices, ``(len(pairs),)``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Compared:
-    name: str
-    role: Role | Literal["measured"]
-    images: Pictures
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return tuple(picture.origin.specimen for picture in self.images)
-
-
 def compare(
     *,
     measured: ImageSet,
@@ -85,7 +71,7 @@ def compare(
     specimen: Specimen,
     extractors: Sequence[FeatureExtractor],
     intensity: IntensityMap | None = None,
-    threshold: Threshold | None = None,
+    segmentation: Segmentation | None = None,
     diversity: Sequence[DiversityMeasure] = (),
     seed: int = 0,
     resamples: int = 200,
@@ -104,7 +90,8 @@ def compare(
         specimen: what kind it is: which phase, and which descriptors matter.
         extractors: what the distances are computed over.
         intensity: declared grey range for the networks; by default that of measured and floor.
-        threshold: what separates the phases; by default Otsu's over ``measured``. The same for all sets.
+        segmentation: what separates the phases, the same for all sets; by default that of the kind of specimen,
+            fitted to ``measured``.
         diversity: similarities or distances of pairs within one set.
         seed: of the noise, the pairs and the bootstrap.
         resamples: replicates of the bootstrap.
@@ -124,7 +111,7 @@ def compare(
     sets = _prepared(given, seed)
     reference, other = sets[:2]
     intensity = intensity or IntensityMap.of([*reference.images, *other.images])
-    threshold = threshold or Threshold.otsu(reference.images, specimen.phase_is)
+    segmentation = segmentation or fit_segmentation(specimen.segmentation, reference.images, specimen.phase_is)
     notes = _reservations(sets, intensity)
 
     scores: list[Score] = []
@@ -137,12 +124,10 @@ def compare(
     readings: list[Reading] = []
     curves: list[Curve] = []
     diversities: list[Diversity] = []
+    for found in physics(sets, specimen, segmentation, tell):
+        readings += mean_readings(found, seed, resamples)
+        curves += mean_curves(found, seed, resamples)
     for s in sets:
-        tell(f"descriptors: {s.name}")
-        of_set = _physics(s, specimen, threshold, seed, resamples)
-        readings += of_set[0]
-        curves += of_set[1]
-        notes += of_set[2]
         for measure in diversity:
             tell(f"{measure.name} between the images of {s.name}")
             diversities.append(_diversity(measure, s, intensity, seed, resamples))
@@ -159,8 +144,8 @@ def compare(
         },
         field_px=first.size,
         spacing_um=first.spacing_um,
-        threshold=threshold.value,
-        phase=f"{specimen.phase} ({threshold.phase_is})",
+        segmentation=segmentation.words,
+        phase=f"{specimen.phase} ({specimen.phase_is})",
         interval_unit=unit(reference.groups),
         scores=tuple(scores),
         readings=tuple(readings),
@@ -227,18 +212,18 @@ def _require_comparable(given: Sequence[_Given]) -> None:
         raise Problem(f"pixel sizes differ, {known[:3]} um", do="resample the images to one pixel size first")
 
 
-def _prepared(given: Sequence[_Given], seed: int) -> list[_Compared]:
+def _prepared(given: Sequence[_Given], seed: int) -> list[ComparedSet]:
     """Sets that can be compared, measured first, and the controls that are made from it."""
     in_pixels = not np.isfinite(_spacings(given)).all()
     prepared = [
-        _Compared(name, role, Pictures(_without_spacing(images) if in_pixels else images, name))
+        ComparedSet(name, role, Pictures(_without_spacing(images) if in_pixels else images, name))
         for name, role, images in given
     ]
     reference = prepared[0].images
     return [
         *prepared,
-        _Compared("identity", "identity", controls.identity(reference)),
-        _Compared("noise", "noise", controls.noise(reference, seed)),
+        ComparedSet("identity", "identity", controls.identity(reference)),
+        ComparedSet("noise", "noise", controls.noise(reference, seed)),
     ]
 
 
@@ -261,7 +246,7 @@ def _without_spacing(images: ImageSet) -> list[Picture]:
 
 def _tables(
     extractor: FeatureExtractor,
-    sets: Sequence[_Compared],
+    sets: Sequence[ComparedSet],
     intensity: IntensityMap,
     tell: Callable[[str], None],
 ) -> dict[str, FeatureTable]:
@@ -279,7 +264,7 @@ def _tables(
 
 def _scores(
     distance: SetDistance,
-    sets: Sequence[_Compared],
+    sets: Sequence[ComparedSet],
     tables: Mapping[str, FeatureTable],
     seed: int,
     resamples: int,
@@ -318,86 +303,8 @@ def _scores(
     return scores
 
 
-def _physics(
-    s: _Compared, specimen: Specimen, threshold: Threshold, seed: int, resamples: int
-) -> tuple[list[Reading], list[Curve], list[str]]:
-    """Readings, curves and reservations of one set: means over its fields."""
-    readings: list[Reading] = []
-    curves: list[Curve] = []
-    notes: list[str] = []
-    for file in specimen.descriptors:
-        describe = descriptor(file)
-        of_fields = [describe(picture, threshold) for picture in s.images]
-        for name in of_fields[0].scalars:
-            called = specimen.fraction if name == PHASE_FRACTION.name else name
-            scalars = [readings_of_field.scalars[name] for readings_of_field in of_fields]
-            readings.append(_reading(called, s, scalars, seed, resamples))
-            missing = [scalar.invalid for scalar in scalars if scalar.value is None]
-            if missing:
-                notes.append(
-                    f"{s.name}: {called} does not exist in {len(missing)} of {len(scalars)} fields"
-                    f" ({Counter(missing).most_common(1)[0][0]}); its mean leaves them out."
-                )
-        for name, first in of_fields[0].curves.items():
-            valid = [r.curves[name].y is not None for r in of_fields]
-            if sum(valid) < 2:
-                notes.append(f"{s.name}: no curve of the {name}: {first.invalid}.")
-                continue
-            y = np.stack([c for r in of_fields if (c := r.curves[name].y) is not None])  # (n, k)
-            draws = mean_replicates(y, list(compress(s.groups, valid)), resamples, seed, Use.WEIGHTS_OF_READINGS)
-            low, high = interval(y.mean(axis=0), draws)
-            curves.append(
-                Curve(
-                    descriptor=name,
-                    x_name=first.x_name,
-                    x_unit=first.x_unit,
-                    y_unit=first.unit,
-                    compared=s.name,
-                    role=s.role,
-                    x=tuple(first.x.tolist()),
-                    mean=tuple(y.mean(axis=0).tolist()),
-                    low=tuple(low.tolist()),
-                    high=tuple(high.tolist()),
-                    n=len(y),
-                )
-            )
-    return readings, curves, notes
-
-
-def _reading(name: str, s: _Compared, scalars: Sequence[Scalar], seed: int, resamples: int) -> Reading:
-    values = np.array([scalar.value for scalar in scalars if scalar.value is not None])
-    if len(values) < 2:
-        reasons = Counter(scalar.invalid for scalar in scalars if scalar.value is None)
-        return Reading(
-            descriptor=name,
-            unit=scalars[0].unit,
-            compared=s.name,
-            role=s.role,
-            mean=None,
-            low=None,
-            high=None,
-            spread=None,
-            n=len(values),
-            invalid=reasons.most_common(1)[0][0],
-        )
-    valid = [scalar.value is not None for scalar in scalars]
-    draws = mean_replicates(values, list(compress(s.groups, valid)), resamples, seed, Use.WEIGHTS_OF_READINGS)
-    low, high = interval(float(values.mean()), draws)
-    return Reading(
-        descriptor=name,
-        unit=scalars[0].unit,
-        compared=s.name,
-        role=s.role,
-        mean=float(values.mean()),
-        low=float(low),
-        high=float(high),
-        spread=float(values.std(ddof=1)),
-        n=len(values),
-    )
-
-
 def _diversity(
-    measure: DiversityMeasure, s: _Compared, intensity: IntensityMap, seed: int, resamples: int
+    measure: DiversityMeasure, s: ComparedSet, intensity: IntensityMap, seed: int, resamples: int
 ) -> Diversity:
     """Mean over pairs of fields of one set. A replicate weighs a pair by the product of its two weights."""
     groups = s.groups
@@ -429,16 +336,16 @@ def random_pairs(count: int, most: int, seed: int) -> NDArray[np.intp]:
     return np.stack([number - j * (j - 1) // 2, j], axis=1)
 
 
-def _role(s: _Compared) -> Role:
+def _role(s: ComparedSet) -> Role:
     assert s.role != "measured"
     return s.role
 
 
-def _reservations(sets: Sequence[_Compared], intensity: IntensityMap) -> list[str]:
+def _reservations(sets: Sequence[ComparedSet], intensity: IntensityMap) -> list[str]:
     """What a reader has to know about these sets, in plain sentences."""
     measured, floor = sets[:2]
     notes = []
-    if pixel_size(measured.images[0])[1] == "px":
+    if not np.isfinite(measured.images[0].spacing_um).all():
         notes.append("Lengths are in pixels, because the size of a pixel is not known for every set.")
     specimens = len(set(measured.groups))
     if specimens < SPECIMENS_NEEDED:

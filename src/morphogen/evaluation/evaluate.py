@@ -13,7 +13,7 @@ from morphogen.evaluation.features.extractor import extractor, extractor_names
 from morphogen.evaluation.fields import fields, halves
 from morphogen.evaluation.paired import PairedScore, paired_scores
 from morphogen.evaluation.records import Comparison
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.evaluation.similarities.similarity import Similarity, similarity, similarity_names
 from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.intensity import IntensityMap
@@ -31,6 +31,7 @@ def evaluate(
     specimen: str = "rock",
     floor: ImageSet | None = None,
     another: Mapping[str, ImageSet] = MappingProxyType({}),
+    segmentation: str | None = None,
     features: Sequence[str] = DEFAULT_FEATURES,
     inception: Path | str | None = None,
     download_inception: bool = False,
@@ -52,6 +53,7 @@ def evaluate(
         specimen: kind of specimen: "rock", "fiber", "root".
         floor: other measured images of the same kind.
         another: measured images of other specimens, by name, as a control.
+        segmentation: how the phase is told, "otsu", "level=112", "masks", ...; by default as the kind says.
         features: what distances are computed over: "descriptors", "vgg16", "alexnet", "inception".
         inception: TorchScript file of the Inception network, for "inception".
         download_inception: fetch the standard file (96 MB) instead; never done unless asked for.
@@ -75,16 +77,16 @@ def evaluate(
         fields(reference, size, fields_at_most, seed),
         fields(other, size, fields_at_most, seed),
     )
-    threshold = Threshold.otsu(reference, kind.phase_is)
+    fitted = fit_segmentation(segmentation or kind.segmentation, reference, kind.phase_is)
     found = compare(
         measured=reference,
         floor=other,
         generated={name: fields(images, size, fields_at_most, seed) for name, images in named.items()},
         another={name: fields(images, size, fields_at_most, seed) for name, images in another.items()},
         specimen=kind,
-        extractors=extractors(features, threshold, inception, download_inception),
+        extractors=extractors(features, fitted, inception, download_inception),
         intensity=intensity,
-        threshold=threshold,
+        segmentation=fitted,
         diversity=diversity_measures(features, size),
         seed=seed,
         resamples=resamples,
@@ -115,7 +117,7 @@ def diversity_measures(features: Sequence[str], size: tuple[int, int]) -> list[S
 
 def extractors(
     names: Sequence[str],
-    threshold: Threshold,
+    segmentation: Segmentation,
     inception: Path | str | None = None,
     download_inception: bool = False,
 ) -> list[FeatureExtractor]:
@@ -127,7 +129,7 @@ def extractors(
     made: list[FeatureExtractor] = []
     for name in names:
         if name == "descriptors":
-            made.append(DescriptorVector(threshold))
+            made.append(DescriptorVector(segmentation))
         elif name == "inception":
             if download_inception:
                 made.append(extractor(name, download=True))

@@ -24,3 +24,8 @@ class Use(IntEnum):
     WEIGHTS_OF_DIVERSITY = 18
     WEIGHTS_OF_PAIRED = 19
     SHOWN_IMAGES = 20
+    PARTITIONS_OF_MEASURED = 21
+    """Splits of all measured fields in two, which tell how far measured sets are from each other."""
+    HALVES_OF_TRAINING = 22
+    """The index is that of the halving."""
+    WEIGHTS_OF_TRAINING = 23

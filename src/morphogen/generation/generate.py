@@ -41,6 +41,8 @@ def generate(
 ) -> Pictures:
     """Draw images from a run, with the pixel type, intensity scale and pixel size of its training set.
 
+    A run that was trained with masks gives each image its mask.
+
     Args:
         run: a run or its folder.
         count: how many images.
@@ -86,7 +88,8 @@ def timed_generation(
         randomness = Randomness.of_images(seed, first, min(batch_size, count - first), purpose=_SAMPLES, device=device)
         with torch.inference_mode():
             drawn = method.sample(SampleRequest(steps), randomness).float().cpu().numpy()
-        for offset, unit in enumerate(drawn):
+        for offset, channels in enumerate(drawn):
+            unit, mask = (channels[:-1], channels[-1] > 0) if run.record.with_masks else (channels, None)
             pictures.append(
                 Picture(
                     run.record.intensity.to_grey(unit),
@@ -102,6 +105,7 @@ def timed_generation(
                         "number": float(first + offset),
                         TRAINED_ON: run.record.images.fingerprint,
                     },
+                    mask,
                 )
             )
     seconds = (time.perf_counter() - started) / count

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
 
+T = TypeVar("T", bound=np.generic)
 _PLACES = 1  # keeps the stream of crop places apart from other streams under the same seed
 
 
@@ -29,9 +31,10 @@ class RandomCrops:
         intensity: map to [-1, 1].
         symmetries: some of "flip_horizontal", "flip_vertical", "quarter_turn".
         seed: of the places and turns.
+        with_masks: append the mask as a last channel, 1 in the phase of interest and -1 elsewhere, in register.
 
     Raises:
-        Problem: an image is smaller than the crop.
+        Problem: an image is smaller than the crop, or lacks a mask that is asked for.
     """
 
     def __init__(
@@ -41,15 +44,19 @@ class RandomCrops:
         intensity: IntensityMap,
         symmetries: frozenset[str] = frozenset(),
         seed: int = 0,
+        with_masks: bool = False,
     ) -> None:
         self._pictures = list(images)
         require_room(self._pictures, size)
+        if with_masks:
+            require_masks(self._pictures)
+        self.with_masks = with_masks
         self.size, self.intensity, self.symmetries, self.seed = size, intensity, symmetries, seed
         places = np.array([_places(picture, size) for picture in self._pictures], dtype=np.float64)
         self._cumulative = np.cumsum(places) / places.sum()
 
     def __call__(self, first: int, count: int) -> Tensor:
-        """Crops ``first`` to ``first + count - 1``: ``(count, channels, height, width)`` in [-1, 1]."""
+        """Crops from ``first`` on: ``(count, channels, height, width)`` in [-1, 1]; with masks one channel more."""
         return torch.from_numpy(np.stack([self._crop(k) for k in range(first, first + count)]))
 
     def _crop(self, index: int) -> NDArray[np.float32]:
@@ -64,12 +71,21 @@ class RandomCrops:
         if turns % 2:
             height, width = width, height
         top, left = int(down * (rows - height + 1)), int(right * (columns - width + 1))
-        pixels = np.rot90(picture.pixels[:, top : top + height, left : left + width], turns, axes=(1, 2))
-        if "flip_horizontal" in self.symmetries and coins[1] < 0.5:
-            pixels = pixels[:, :, ::-1]
-        if "flip_vertical" in self.symmetries and coins[2] < 0.5:
-            pixels = pixels[:, ::-1]
-        return self.intensity.to_unit(pixels)
+        flips = (
+            slice(None),
+            slice(None, None, -1 if "flip_vertical" in self.symmetries and coins[2] < 0.5 else 1),
+            slice(None, None, -1 if "flip_horizontal" in self.symmetries and coins[1] < 0.5 else 1),
+        )
+
+        def turned(channels: NDArray[T]) -> NDArray[T]:
+            return np.rot90(channels[:, top : top + height, left : left + width], turns, axes=(1, 2))[flips]
+
+        crop = self.intensity.to_unit(turned(picture.pixels))
+        if not self.with_masks:
+            return crop
+        assert picture.mask is not None  # checked at the start
+        mask = np.where(turned(picture.mask[None]), np.float32(1), np.float32(-1))
+        return np.concatenate([crop, mask])
 
 
 def require_room(images: Iterable[Picture], size: tuple[int, int]) -> None:
@@ -88,6 +104,20 @@ def require_room(images: Iterable[Picture], size: tuple[int, int]) -> None:
                 f"{picture.origin.source or 'an image'} is {rows} x {columns}, smaller than the crop"
                 f" {height} x {width}",
                 do="choose a smaller crop or leave that image out",
+            )
+
+
+def require_masks(images: Iterable[Picture]) -> None:
+    """Refuse images without masks.
+
+    Raises:
+        Problem: an image has none.
+    """
+    for picture in images:
+        if picture.mask is None:
+            raise Problem(
+                f"{picture.origin.source or picture.origin.specimen} has no mask",
+                do="put one of its name into a folder masks/ beside images/",
             )
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import pkgutil
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -63,7 +64,9 @@ def read_images(
 
     Args:
         path: image file, TIFF volume, or folder of them. A folder with a sub-folder ``images`` stands
-            for that sub-folder. Files whose ending is no image format's are passed over.
+            for that sub-folder; a folder ``masks`` beside it holds masks under the same names, whose pixels
+            are in the phase of interest above half of the brightest of all masks (so 0 and 1 are read as well
+            as the soft edges of a JPEG file). Files whose ending is no image format's are passed over.
         axis: axis along which a volume is cut into slices: 0, 1 or 2.
         pixel_size_um: pixel size in micrometres where the files don't say it; overrides what they say.
         specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
@@ -86,13 +89,28 @@ def read_images(
     found = image_files(path, files)
     folder = found[0].parent
     entries = _manifest_entries(folder)
+    masks = _mask_files(folder)
     pictures: list[Picture] = []
+    levels: list[NDArray[np.generic] | None] = []
+    brightest = 0.0
     for file in track(found, f"Reading {path.name}"):
         entry = entries.get(file.name)
-        for plane in _read_planes(file, axis):
+        planes = _read_planes(file, axis)
+        drawn = _read_masks(masks[file.stem], planes, file, axis) if file.stem in masks else [None] * len(planes)
+        for plane, mask in zip(planes, drawn, strict=True):
             picture = _picture(file, plane, entry, expression, pixel_size_um, shrink)
+            if mask is not None:
+                brightest = max(brightest, float(mask.max()))
+                mask = _shrunk(mask, shrink, file) if shrink > 1 else mask
             pictures.append(_in_grey(picture) if grey else picture)
-    return Pictures(pictures, name=str(path))
+            levels.append(mask)
+    return Pictures(
+        (
+            picture if mask is None else replace(picture, mask=mask[0] > brightest / 2)
+            for picture, mask in zip(pictures, levels, strict=True)
+        ),
+        name=str(path),
+    )
 
 
 def image_files(path: Path, files: str = "*") -> list[Path]:
@@ -123,16 +141,14 @@ def image_files(path: Path, files: str = "*") -> list[Path]:
     return found
 
 
-def write_images(
-    images: ImageSet, folder: Path, *, extension: str | None = None, masks: ImageSet | None = None
-) -> Path:
-    """Write a set: ``images/``, ``masks/`` where given, and ``manifest.json`` beside the images.
+def write_images(images: ImageSet, folder: Path, *, extension: str | None = None) -> Path:
+    """Write a set: ``images/`` with ``manifest.json``, and ``masks/`` where the pictures have masks.
 
     Args:
         images: what to write. Pixel type, intensity scale and pixel size are kept.
-        folder: made where needed; images/ and masks/ in it are replaced, each whole or not at all.
+        folder: made where needed; images/ and masks/ in it are replaced, each whole or not at all. Masks are 8 bit
+            PNG files, 255 in the phase of interest.
         extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
-        masks: labels in register with the images, written as 8 bit PNG under the same names.
 
     Returns:
         The folder.
@@ -148,9 +164,14 @@ def write_images(
     names = [f"{i:0{digits}d}" for i in range(len(images))]
     files = [f"{name}{extension}" for name in names]
     write_folder_whole(folder / "images", partial(_write_set, images, files, writer))
-    if masks is not None:
+    masks = [replace(p, pixels=255 * p.mask[None].astype(np.uint8), mask=None) for p in images if p.mask is not None]
+    if masks and len(masks) < len(images):
+        raise Problem(f"only {len(masks)} of {len(images)} images have a mask", do="give all of them one, or none")
+    if masks:
         files = [f"{name}.png" for name in names]
-        write_folder_whole(folder / "masks", partial(_write_set, masks, files, _format_of(".png")))
+        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), files, _format_of(".png")))
+    elif (folder / "masks").exists():
+        shutil.rmtree(folder / "masks")  # of the images that were here before
     return folder
 
 
@@ -227,6 +248,23 @@ def _read_planes(file: Path, axis: int) -> list[Plane]:
                     do="fill or crop them before use",
                 )
     return planes
+
+
+def _mask_files(folder: Path) -> dict[str, Path]:
+    """The masks beside a folder of images, by the names of the files without their endings."""
+    beside = folder.parent / "masks"
+    if folder.name != "images" or not beside.is_dir():
+        return {}
+    return {f.stem: f for f in beside.iterdir() if f.is_file() and f.suffix.lower() in readable_extensions()}
+
+
+def _read_masks(mask_file: Path, planes: Sequence[Plane], file: Path, axis: int) -> list[NDArray[np.generic]]:
+    """Grey levels of the mask of each plane, ``(1, height, width)``; of a colour file the brightest channel."""
+    found = [plane.pixels.max(axis=0, keepdims=True) for plane in _read_planes(mask_file, axis)]
+    sizes, expected = [m.shape[1:] for m in found], [p.pixels.shape[1:] for p in planes]
+    if sizes != expected:
+        raise Problem(f"{mask_file} does not fit {file}: {sizes[:1]} and {expected[:1]} pixels", do="replace the mask")
+    return found
 
 
 def _picture(

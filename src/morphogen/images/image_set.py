@@ -16,7 +16,7 @@ class ImageSet(Protocol):
     """Pictures of one kind: equal channels and pixel type, any sizes.
 
     Attributes:
-        fingerprint: hash of the contents (pixels, spacing, specimens); keys caches and reports.
+        fingerprint: hash of the contents (pixels, masks, spacing, specimens); keys caches and reports.
     """
 
     @property
@@ -70,7 +70,7 @@ class Pictures:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of pixels, shapes, types, spacing and specimens, in order; 16 hex digits."""
+        """SHA-256 of pixels, masks, shapes, types, spacing and specimens, in order; 16 hex digits."""
         digest = hashlib.sha256()
         for picture in self._pictures:
             digest.update(
@@ -78,6 +78,8 @@ class Pictures:
                 f"{picture.origin.specimen}".encode()
             )
             digest.update(np.ascontiguousarray(picture.pixels).tobytes())
+            if picture.mask is not None:
+                digest.update(b"mask" + np.packbits(picture.mask).tobytes())
         return digest.hexdigest()[:16]
 
     @property

@@ -45,21 +45,26 @@ class Picture:
         spacing_um: height and width of a pixel in micrometres; NaN where unknown, never guessed.
         origin: where it comes from.
         labels: what is known of it, such as a caption or a porosity.
+        mask: ``(height, width)``, true in the phase of interest, where that is known: drawn by hand, exact, or
+            generated with the image; None where it is not.
 
     Raises:
-        ValueError: the pixels are not three-dimensional or of another type.
+        ValueError: the pixels are not three-dimensional or of another type, or the mask does not fit them.
     """
 
     pixels: NDArray[np.generic]
     spacing_um: tuple[float, float]
     origin: Origin
     labels: Mapping[str, Label] = field(default_factory=lambda: MappingProxyType({}))
+    mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or not 1 <= self.pixels.shape[0] <= 4:
             raise ValueError(f"pixels must be (1 to 4, height, width), got {self.pixels.shape}")
         if self.pixels.dtype not in PIXEL_TYPES:
             raise ValueError(f"pixels must be uint8, uint16 or float32, got {self.pixels.dtype}")
+        if self.mask is not None and (self.mask.shape != self.pixels.shape[1:] or self.mask.dtype != np.bool_):
+            raise ValueError(f"a mask {self.mask.shape} of {self.mask.dtype} does not fit {self.pixels.shape}")
 
     @property
     def channels(self) -> int:
@@ -87,6 +92,7 @@ class Picture:
         return replace(
             self,
             pixels=self.pixels[:, top : top + height, left : left + width],
+            mask=None if self.mask is None else self.mask[top : top + height, left : left + width],
             origin=replace(self.origin, region=(above + top, before + left, height, width)),
         )
 

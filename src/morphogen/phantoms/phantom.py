@@ -12,7 +12,7 @@ draw from streams of their own: another camera photographs the same geometry.
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, cast, get_args
 
@@ -155,6 +155,7 @@ def phantom(
             spacing_um=(spacing, spacing),
             origin=Origin(specimen=f"{kind}-{specimen:02d}", source=f"phantom {kind} seed {seed}"),
             labels=MappingProxyType({"caption": scene.caption, **scene.parameters}),
+            mask=scene.labels.astype(np.bool_),
         ),
         labels=scene.labels,
         parameters=MappingProxyType(dict(scene.parameters)),
@@ -217,16 +218,8 @@ def phantoms(
 
 
 def image_set(phantoms: Iterable[Phantom]) -> Pictures:
-    """The pictures of the phantoms as an image set."""
+    """The pictures of the phantoms as an image set, with their exact masks."""
     return Pictures((phantom.picture for phantom in phantoms), name="phantoms")
-
-
-def mask_set(phantoms: Iterable[Phantom]) -> Pictures:
-    """The exact labels as an image set: uint8, 255 in the phase of interest, 0 elsewhere."""
-    return Pictures(
-        (replace(phantom.picture, pixels=phantom.labels[None] * np.uint8(255)) for phantom in phantoms),
-        name="phantom masks",
-    )
 
 
 class _Kind(Protocol):

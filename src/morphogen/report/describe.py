@@ -10,7 +10,8 @@ from rich.table import Table
 from morphogen.evaluation.descriptors.descriptor import descriptor
 from morphogen.evaluation.fields import fields
 from morphogen.evaluation.records import Record
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.section import Section
+from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.images.cropping import independent_fields, require_room
 from morphogen.images.image_set import ImageSet
 from morphogen.images.splitting import split
@@ -49,7 +50,7 @@ class Card(Record):
         histogram: counts in equal bins from the smallest to the largest grey level.
         crop_px: height and width of a field.
         independent_fields: fields of view that the set has room for, overlaps counted once.
-        threshold: Otsu's grey level, and what it separates.
+        segmentation: how the phase of interest is told.
         phase: name of the phase of interest.
         facts: descriptors with their spread between fields.
         split: how the set would be split into training and held-out images.
@@ -68,14 +69,19 @@ class Card(Record):
     histogram: tuple[int, ...]
     crop_px: tuple[int, int]
     independent_fields: float
-    threshold: float
+    segmentation: str
     phase: str
     facts: tuple[Fact, ...]
     split: str
 
 
 def describe(
-    images: ImageSet, *, specimen: str = "rock", crop: tuple[int, int] = (64, 64), fields_at_most: int = 256
+    images: ImageSet,
+    *,
+    specimen: str = "rock",
+    crop: tuple[int, int] = (64, 64),
+    segmentation: str | None = None,
+    fields_at_most: int = 256,
 ) -> Card:
     """Describe an image set.
 
@@ -83,6 +89,7 @@ def describe(
         images: the set.
         specimen: kind of specimen; says which phase is of interest and which descriptors matter.
         crop: height and width of a field in pixels.
+        segmentation: how the phase is told; by default as the kind says.
         fields_at_most: descriptors are computed on at most so many fields.
 
     Raises:
@@ -97,11 +104,11 @@ def describe(
     ends = 0.0 if limits is None else float(np.mean((grey <= limits[0]) | (grey >= limits[1])))
     percentiles = np.percentile(grey, (0.1, 99.9))
     cut = fields(images, crop, fields_at_most)
-    threshold = Threshold.otsu(cut, kind.phase_is)
+    fitted = fit_segmentation(segmentation or kind.segmentation, cut, kind.phase_is)
     readings: dict[tuple[str, str], list[float]] = {}
-    for picture in cut:
+    for section in (Section.of(picture, fitted) for picture in cut):
         for name in kind.descriptors:
-            for reading, scalar in descriptor(name)(picture, threshold).scalars.items():
+            for reading, scalar in descriptor(name)(section).scalars.items():
                 if scalar.value is not None:
                     readings.setdefault((_named(reading, kind), scalar.unit), []).append(scalar.value)
     try:
@@ -122,7 +129,7 @@ def describe(
         histogram=tuple(int(n) for n in np.histogram(grey, HISTOGRAM_BINS, (low, max(high, low + 1e-9)))[0]),
         crop_px=crop,
         independent_fields=independent_fields(images, crop),
-        threshold=threshold.value,
+        segmentation=fitted.words,
         phase=kind.phase,
         facts=tuple(
             Fact(
@@ -158,7 +165,7 @@ def print_card(card: Card, console: Console | None = None) -> None:
     height, width = card.crop_px
     table.add_row("fields", f"room for {card.independent_fields:.0f} independent fields of {height} x {width} pixels")
     table.add_row("split", card.split)
-    table.add_row("threshold", f"{card.threshold:.4g} (Otsu) separates the phase '{card.phase}'")
+    table.add_row("segmentation", f"{card.phase}: pixels {card.segmentation}")
     console.print(table)
     facts = Table(title=f"Descriptors over fields of {height} x {width}", title_justify="left", box=None)
     for column in ("descriptor", "mean", "spread between fields", "unit", "fields"):

@@ -128,7 +128,7 @@ def _readings(readings: Sequence[Reading]) -> Table:
             Text(r.compared),
             r.role,
             "" if r.role == "measured" else _against(mean, measured),
-            Text(r.invalid) if r.invalid else _numbers(mean),
+            Text(r.invalid) if r.mean is None else _numbers(mean),
             str(r.n),
             style="" if r.role in ("measured", "generated") else "dim",
         )

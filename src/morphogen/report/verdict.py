@@ -478,7 +478,7 @@ def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Seq
         if missing:
             found.append(f"{m.name} has no value for {listed(missing)}.")
     for r in comparison.readings:
-        if r.invalid and r.role in ("measured", "generated"):
+        if r.mean is None and r.role in ("measured", "generated"):
             found.append(f"{r.descriptor} has no value for {r.compared}: {r.invalid.rstrip('.')}.")
     return [Sentence("caution", text[:1].upper() + text[1:]) for text in found]
 
@@ -519,7 +519,7 @@ def _estimate(record: Score | Diversity) -> Rounded:
 
 
 def _has_interval(reading: Reading) -> bool:
-    return not reading.invalid and reading_interval(reading).known
+    return reading_interval(reading).known
 
 
 def _variety_of(diversity: Diversity) -> Interval:

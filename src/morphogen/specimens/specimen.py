@@ -1,11 +1,40 @@
 """What a domain knows about its specimens, as data. Each file beside this one holds one ``SPECIMEN``."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from morphogen.catalogue import Catalogue
 
 Symmetry = Literal["flip_horizontal", "flip_vertical", "quarter_turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """Up to which difference between two means a scientist would call two sets the same.
+
+    Attributes:
+        size: how much.
+        of: of what: "value" in the reading's own unit; "mean" as a share of the measured mean; "spread" as a share
+            of the standard deviation between measured fields.
+    """
+
+    size: float
+    of: Literal["value", "mean", "spread"]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.size) and self.size > 0):
+            raise ValueError(f"a margin of {self.size} allows nothing")
+
+    def absolute(self, mean: float, spread: float) -> float:
+        """In the reading's own unit, from mean and standard deviation of the measured fields."""
+        return self.size * {"value": 1.0, "mean": abs(mean), "spread": spread}[self.of]
+
+
+DEFAULT_MARGIN = Margin(0.5, "spread")
+"""Half of the standard deviation between measured fields: what is called a medium effect (Cohen 1988)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +49,9 @@ class Specimen:
         symmetries: what can be done to an image so that it still is one of this kind. A flip or a quarter
             turn that the specimen does not allow would teach a network orientations that do not exist.
         descriptors: names of the descriptors that matter for it (files of evaluation/descriptors).
+        segmentation: how its phase is told by default (a file of evaluation/segmentation, perhaps "=ARGUMENT").
+        margins: for each reading by its name, up to which difference of two means its users would call two
+            sets the same; readings that are not named have ``DEFAULT_MARGIN``.
     """
 
     name: str
@@ -28,6 +60,12 @@ class Specimen:
     fraction: str
     symmetries: frozenset[Symmetry]
     descriptors: tuple[str, ...]
+    segmentation: str = "otsu"
+    margins: Mapping[str, Margin] = field(default_factory=lambda: MappingProxyType({}))
+
+    def margin(self, reading: str) -> Margin:
+        """The margin of a reading."""
+        return self.margins.get(reading, DEFAULT_MARGIN)
 
 
 KINDS = Catalogue("morphogen.specimens", "kind of specimen", frozenset({"specimen"}))

@@ -87,6 +87,7 @@ class SpecimenRecipe(RecipePart):
         phantom: phantoms to make; or
         images: images to read.
         another_phantom, another_images: measured images of another specimen, for the control of that name.
+        segmentation: how the phase is told, "otsu", "level=112", "masks", ...; by default as its kind says.
         crop: height and width of what is trained, generated and compared.
         symmetries: flips and turns that the specimen allows; by default those of its kind.
         held_out: share of the measured area that no method sees.
@@ -99,6 +100,7 @@ class SpecimenRecipe(RecipePart):
     images: FileSource | None = None
     another_phantom: PhantomSource | None = None
     another_images: FileSource | None = None
+    segmentation: str | None = None
     crop: tuple[int, int] = (64, 64)
     symmetries: tuple[Literal["flip_horizontal", "flip_vertical", "quarter_turn"], ...] | None = None
     held_out: float = Field(default=0.3, gt=0, lt=1)

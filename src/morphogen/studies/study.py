@@ -21,7 +21,7 @@ import morphogen
 from morphogen.evaluation.compare import require_comparable
 from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors
 from morphogen.evaluation.fields import fields
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.generation.generate import timed_generation
 from morphogen.images.cropping import independent_fields, require_room
 from morphogen.images.folders import read_images, write_images
@@ -205,8 +205,11 @@ def _require_evaluation(divided: Split, another: Mapping[str, ImageSet], part: S
     )
     others = {name: fields(images, part.crop, count, recipe.seed) for name, images in another.items()}
     require_comparable(measured=held_out, floor=training, another=others)
-    threshold = Threshold.otsu(held_out, kind_of_specimen(part.kind).phase_is)
-    extractors(recipe.evaluation.features, threshold, recipe.evaluation.inception, recipe.evaluation.download_inception)
+    kind = kind_of_specimen(part.kind)
+    segmentation = fit_segmentation(part.segmentation or kind.segmentation, held_out, kind.phase_is)
+    extractors(
+        recipe.evaluation.features, segmentation, recipe.evaluation.inception, recipe.evaluation.download_inception
+    )
     diversity_measures(recipe.evaluation.features, part.crop)
 
 
@@ -323,6 +326,7 @@ def _judged(
             generated=generated,
             another=part.another,
             specimen=part.recipe.kind,
+            segmentation=part.recipe.segmentation,
             features=recipe.evaluation.features,
             inception=recipe.evaluation.inception,
             download_inception=recipe.evaluation.download_inception,

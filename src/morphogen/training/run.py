@@ -84,6 +84,7 @@ class RunRecord(BaseModel):
     settings: dict[str, Any]
     plan: Plan
     shape: tuple[int, int, int]
+    with_masks: bool = False  # the last channel is the mask
     intensity: IntensityMap
     images: TrainingImages
     parameters: int

@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from morphogen.images.cropping import RandomCrops, independent_fields, require_room
+from morphogen.images.cropping import RandomCrops, independent_fields, require_masks, require_room
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import stored_spacing
@@ -50,6 +50,7 @@ def train(
     symmetries: frozenset[str] = frozenset(),
     seed: int = 0,
     clip_percent: float = 0.0,
+    with_masks: bool = False,
     precision: str | None = None,
     compiled: bool = False,
     go_on: bool = False,
@@ -73,6 +74,7 @@ def train(
             "quarter_turn").
         seed: of weights, crops and noise. The same seed gives the same run.
         clip_percent: see ``IntensityMap.of``.
+        with_masks: train on image and mask together, as one more channel, and so generate both in register.
         precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere.
         compiled: compile the sub-modules that the method names, with torch.compile, on a GPU.
         go_on: continue the run in ``folder`` to the (new) budget instead of starting one.
@@ -118,9 +120,9 @@ def train(
         )
     with accelerator.main_process_first():
         if go_on:
-            run = _resumed(folder, method, images, plan, size, wanted, symmetries)
+            run = _resumed(folder, method, images, plan, size, wanted, symmetries, with_masks)
         elif accelerator.is_main_process:
-            run = _started(folder, method, images, plan, size, wanted, symmetries, clip_percent)
+            run = _started(folder, method, images, plan, size, wanted, symmetries, clip_percent, with_masks)
         else:
             run = Run(folder)
     crops = RandomCrops(
@@ -129,6 +131,7 @@ def train(
         run.record.intensity,
         frozenset(run.record.images.symmetries),
         run.record.plan.seed,
+        run.record.with_masks,
     )
     model = run.new_method().to(accelerator.device)
     if go_on and run.has_state:
@@ -188,12 +191,15 @@ def _started(
     settings: MethodSettings,
     symmetries: frozenset[str],
     clip_percent: float,
+    with_masks: bool,
 ) -> Run:
     """Check everything, then make the folder: a refused run leaves nothing behind."""
     kind = method_class(method)
-    shape = ImageShape(images[0].channels, *size)
+    shape = ImageShape(images[0].channels + with_masks, *size)
     kind.sizes(settings).check(method, shape)
     require_room(images, size)
+    if with_masks:
+        require_masks(images)
     intensity = IntensityMap.of(images, clip_percent)
     with torch.device("meta"):  # to be counted, not to be used
         method_to_count = kind(settings, shape)
@@ -206,6 +212,7 @@ def _started(
         settings=settings.model_dump(mode="json"),
         plan=plan,
         shape=(shape.channels, shape.height, shape.width),
+        with_masks=with_masks,
         intensity=intensity,
         images=TrainingImages(
             fingerprint=images.fingerprint,
@@ -229,6 +236,7 @@ def _resumed(
     size: tuple[int, int],
     settings: MethodSettings,
     symmetries: frozenset[str],
+    with_masks: bool,
 ) -> Run:
     """The run in a folder, if it is the one that is asked for: only the budget may differ."""
     run = Run(folder)
@@ -244,6 +252,7 @@ def _resumed(
         raise Problem(f"{folder} was started with seed {run.record.plan.seed}, not {plan.seed}", do="give that seed")
     for what, started, wanted in (
         ("crops of", (run.shape.height, run.shape.width), size),
+        ("masks:", run.record.with_masks, with_masks),
         ("symmetries", run.record.images.symmetries, tuple(sorted(symmetries))),
         *(
             (f"setting {name} =", run.record.settings.get(name), value)

@@ -1,21 +1,19 @@
-"""The contract of a descriptor: physics of one picture. Each file beside this one holds one ``DESCRIPTOR``.
+"""The contract of a descriptor: physics of one section. Each file beside this one holds one ``DESCRIPTOR``.
 
 A reading that does not exist (the length of structures in an empty field) is invalid and says why; it is
 never a number. Units are those of the picture: micrometres where its spacing is known, else pixels.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from morphogen.catalogue import Catalogue
-from morphogen.evaluation.segmentation import Segmentation
-from morphogen.images.picture import Picture
+from morphogen.evaluation.section import Section
 
 DESCRIPTORS = Catalogue("morphogen.evaluation.descriptors", "descriptor", frozenset({"descriptor", "vector"}))
 
@@ -59,7 +57,7 @@ class Readings:
 
 
 class Descriptor(Protocol):
-    """Physics of one picture.
+    """Physics of one section.
 
     Attributes:
         name: "two-point correlation".
@@ -79,12 +77,11 @@ class Descriptor(Protocol):
     def definition(self) -> str:
         """One sentence."""
 
-    def __call__(self, picture: Picture, segmentation: Segmentation) -> Readings:
-        """The readings of one picture.
+    def __call__(self, section: Section) -> Readings:
+        """The readings of one section.
 
         Args:
-            picture: any size, pixel type and channels; colour is read as luminance.
-            segmentation: which pixels are the phase of interest.
+            section: a picture of any size, pixel type and channels, with its phase.
         """
 
 
@@ -103,8 +100,19 @@ def descriptor(name: str) -> Descriptor:
     return found
 
 
-def pixel_size(picture: Picture) -> tuple[tuple[float, float], str]:
-    """Height and width of a pixel with their unit: micrometres where known, else (1, 1) pixels."""
-    if all(math.isfinite(s) for s in picture.spacing_um):
-        return picture.spacing_um, "µm"
-    return (1.0, 1.0), "px"
+@runtime_checkable
+class Fittable(Protocol):
+    """A descriptor that needs something in common for all sets, such as a grid of grey levels."""
+
+    def fitted(self, measured: Sequence[Section]) -> Descriptor:
+        """The descriptor as it is to be used, from the sections of the measured reference."""
+
+
+def fitted_descriptor(name: str, measured: Sequence[Section]) -> Descriptor:
+    """The descriptor of that name, ready for every set that is compared with these measured sections.
+
+    Raises:
+        Problem: there is none of that name.
+    """
+    found = descriptor(name)
+    return found.fitted(measured) if isinstance(found, Fittable) else found

@@ -3,15 +3,31 @@
     mean m;   standard deviation s = sqrt(mean (g - m)^2);   skewness mean (g - m)^3 / s^3;
     kurtosis mean (g - m)^4 / s^4 (3 for a normal distribution)
 
-over all pixels of a picture; colour is read as luminance. Skewness and kurtosis of a picture of one grey
-level do not exist.
+over all pixels of a picture. A colour image has no such scale: its readings are invalid. Skewness and
+kurtosis of a picture of one grey level do not exist.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from morphogen.evaluation.descriptors.descriptor import Readings, Scalar
-from morphogen.evaluation.segmentation import Segmentation
-from morphogen.images.picture import Picture
+from morphogen.evaluation.section import IN_COLOUR, Section
+
+NAMES = ("grey level mean", "grey level standard deviation", "grey level skewness", "grey level kurtosis")
+
+
+def grey_moments(grey: NDArray[np.float64]) -> tuple[float, float, float | None, float | None]:
+    """Mean, standard deviation, skewness and kurtosis; the last two are None where all values are equal."""
+    mean = float(grey.mean())
+    if float(grey.max()) == float(grey.min()):
+        return mean, 0.0, None, None
+    deviations = grey - mean
+    squares = deviations * deviations
+    variance = float(squares.mean())
+    third, fourth = float((squares * deviations).mean()), float((squares * squares).mean())
+    return mean, variance**0.5, third / variance**1.5, fourth / variance**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +38,15 @@ class GreyLevels:
     unit: str = "grey level"
     definition: str = "First four moments of the pixels' grey levels, on the scale of the instrument."
 
-    def __call__(self, picture: Picture, segmentation: Segmentation) -> Readings:
-        """See ``Descriptor``; the segmentation is not used."""
-        grey = picture.grey
-        mean = float(grey.mean())
-        deviations = grey - mean
-        deviation = float((deviations**2).mean() ** 0.5)
-        flat = float(grey.max()) == float(grey.min())
-        if flat:
-            reason = "all pixels have the same grey level"
-            third = fourth = Scalar("", None, reason)
-        else:
-            standard = deviations / deviation
-            third = Scalar("", float((standard**3).mean()))
-            fourth = Scalar("", float((standard**4).mean()))
+    def __call__(self, section: Section) -> Readings:
+        """See ``Descriptor``; the phase is not used."""
+        units = (self.unit, self.unit, "", "")
+        if section.grey is None:
+            return Readings({name: Scalar(unit, None, IN_COLOUR) for name, unit in zip(NAMES, units, strict=True)})
         return Readings(
             {
-                "grey level mean": Scalar(self.unit, mean),
-                "grey level standard deviation": Scalar(self.unit, 0.0 if flat else deviation),
-                "grey level skewness": third,
-                "grey level kurtosis": fourth,
+                name: Scalar(unit, value, "" if value is not None else "all pixels have the same grey level")
+                for name, unit, value in zip(NAMES, units, grey_moments(section.grey), strict=True)
             }
         )
 

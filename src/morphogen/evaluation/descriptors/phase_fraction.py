@@ -8,8 +8,7 @@ without any pore does have the porosity 0.
 from dataclasses import dataclass
 
 from morphogen.evaluation.descriptors.descriptor import Readings, Scalar
-from morphogen.evaluation.segmentation import Segmentation
-from morphogen.images.picture import Picture
+from morphogen.evaluation.section import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +19,9 @@ class PhaseFraction:
     unit: str = ""
     definition: str = "Pixels of the phase divided by all pixels."
 
-    def __call__(self, picture: Picture, segmentation: Segmentation) -> Readings:
+    def __call__(self, section: Section) -> Readings:
         """See ``Descriptor``."""
-        return Readings({self.name: Scalar("", float(segmentation.phase(picture).mean()))})
+        return Readings({self.name: Scalar("", section.fraction)})
 
 
 DESCRIPTOR = PhaseFraction()

@@ -28,9 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from morphogen.evaluation.descriptors.descriptor import CurveReading, Readings, Scalar, pixel_size
-from morphogen.evaluation.segmentation import Segmentation
-from morphogen.images.picture import Picture
+from morphogen.evaluation.descriptors.descriptor import CurveReading, Readings, Scalar
+from morphogen.evaluation.section import ONE_PHASE, Section
 
 SMALLEST_SIDE = 8
 """Pixels; below, half of the side leaves too few lags for a curve."""
@@ -112,24 +111,24 @@ class TwoPointCorrelation:
     unit: str = ""
     definition: str = "Probability that two points at distance r are both in the phase."
 
-    def __call__(self, picture: Picture, segmentation: Segmentation) -> Readings:
+    def __call__(self, section: Section) -> Readings:
         """See ``Descriptor``."""
-        pixel, unit = pixel_size(picture)
+        pixel, unit, size = section.pixel, section.unit, section.phase.shape
         numbers = [f"{RADIAL} at {lag} px" for lag in LAGS_PX]
         lengths = {
             RADIAL: "correlation length",
             ALONG_X: "correlation length along x",
             ALONG_Y: "correlation length along y",
         }
-        if min(picture.size) < SMALLEST_SIDE:
-            reason = f"a field of {picture.size[0]} x {picture.size[1]} pixels is too small"
+        if min(size) < SMALLEST_SIDE:
+            reason = f"a field of {size[0]} x {size[1]} pixels is too small"
             nothing = CurveReading("lag", unit, "", np.empty(0), None, reason)
             return Readings(
                 {name: Scalar("", None, reason) for name in numbers}
                 | {name: Scalar(unit, None, reason) for name in lengths.values()},
                 dict.fromkeys(lengths, nothing),
             )
-        found = two_point_correlation(segmentation.phase(picture), pixel)
+        found = two_point_correlation(section.phase, pixel)
         scalars = {}
         for lag, name in zip(LAGS_PX, numbers, strict=True):
             r = lag * min(pixel)
@@ -151,7 +150,7 @@ DESCRIPTOR = TwoPointCorrelation()
 
 def _length(correlation: Correlation, unit: str) -> Scalar:
     if correlation.fraction in (0.0, 1.0):
-        return Scalar(unit, None, "only one phase is present")
+        return Scalar(unit, None, ONE_PHASE)
     length = correlation.length
     if length is None:
         return Scalar(unit, None, "the correlation reaches beyond half of the shorter side")

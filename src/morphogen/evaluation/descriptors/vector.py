@@ -2,8 +2,8 @@
 
 The row holds the phase fraction, the normalised autocovariance (S2(r) - phi^2)/(phi - phi^2) at eight
 lags from one pitch to half of the shorter side in equal ratios, and mean, standard deviation,
-skewness and kurtosis of the grey levels. The columns have different units: distances standardise them by
-the measured set (``FeatureTable.units_differ``).
+skewness and kurtosis of the grey levels (the luminance of a colour image). The columns have different
+units: distances standardise them by the measured set (``FeatureTable.units_differ``).
 
 A field where a column does not exist keeps its row: leaving it out would flatter a set that makes such
 fields. The missing autocovariance (one phase only) is set to 0, no correlation; missing skewness and
@@ -17,22 +17,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from morphogen.evaluation.descriptors.descriptor import pixel_size
-from morphogen.evaluation.descriptors.grey_levels import DESCRIPTOR as GREY_LEVELS
+from morphogen.evaluation.descriptors.grey_levels import grey_moments
 from morphogen.evaluation.descriptors.two_point_correlation import (
     RADIAL,
     SMALLEST_SIDE,
     two_point_correlation,
 )
 from morphogen.evaluation.feature_table import FeatureTable
-from morphogen.evaluation.segmentation import Threshold
+from morphogen.evaluation.section import Section
+from morphogen.evaluation.segmentation.segmentation import Segmentation
 from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
 
 LAGS = 8
-FALLBACKS = {"grey level skewness": 0.0, "grey level kurtosis": 3.0}
+SKEWNESS, KURTOSIS = 0.0, 3.0  # of a normal distribution, where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,18 @@ class DescriptorVector:
     """Physics of each field as a row of ``1 + lags + 4`` numbers.
 
     Attributes:
-        threshold: what separates the phases, found on the measured set.
+        segmentation: what separates the phases, fitted on the measured set.
         name: "descriptors".
     """
 
-    threshold: Threshold
+    segmentation: Segmentation
     name: str = "descriptors"
 
     @property
     def identity(self) -> str:
-        """Hash of the threshold and of what the columns are."""
-        columns = f"fraction, autocovariance at {LAGS} lags, grey moments; fallbacks 0 {FALLBACKS}"
-        return hashlib.sha256(f"{self.threshold} {columns}".encode()).hexdigest()[:16]
+        """Hash of the segmentation and of what the columns are."""
+        columns = f"fraction, autocovariance at {LAGS} lags, grey moments; fallbacks 0 {SKEWNESS} {KURTOSIS}"
+        return hashlib.sha256(f"{self.segmentation} {columns}".encode()).hexdigest()[:16]
 
     def __call__(self, images: ImageSet, intensity: IntensityMap) -> FeatureTable:
         """See ``FeatureExtractor``; grey levels stay on their own scale, so the intensity is not used.
@@ -75,14 +75,17 @@ class DescriptorVector:
         )
 
     def _row(self, picture: Picture) -> NDArray[np.float64]:
-        pixel, _ = pixel_size(picture)
-        S2 = two_point_correlation(self.threshold.phase(picture), pixel)[RADIAL]
+        section = Section.of(picture, self.segmentation)
+        pixel = section.pixel
+        S2 = two_point_correlation(section.phase, pixel)[RADIAL]
         farthest = min(picture.size[0] * pixel[0], picture.size[1] * pixel[1]) / 2
         lags = np.geomspace(min(pixel), farthest, LAGS)
-        both = 0.0 < S2.fraction < 1.0
-        autocovariance = np.interp(lags, S2.lags, S2.autocovariance) if both else np.zeros(LAGS)
-        moments = [
-            FALLBACKS[name] if scalar.value is None else scalar.value
-            for name, scalar in GREY_LEVELS(picture, self.threshold).scalars.items()
-        ]
+        autocovariance = np.interp(lags, S2.lags, S2.autocovariance) if section.has_both_phases else np.zeros(LAGS)
+        mean, deviation, skewness, kurtosis = grey_moments(picture.grey)
+        moments = (
+            mean,
+            deviation,
+            SKEWNESS if skewness is None else skewness,
+            KURTOSIS if kurtosis is None else kurtosis,
+        )
         return np.array([S2.fraction, *autocovariance, *moments])

@@ -1,32 +1,24 @@
-"""Which pixels belong to the phase of interest: one threshold, found once on the measured images.
+"""One grey level that tells two phases apart, found once on the measured images.
 
 Otsu, IEEE Trans. SMC 9 (1979), over the pooled histogram of the measured set. The same grey level is then
-applied to every set: a threshold found anew for each generated set would let it choose its own scale
-and so hide a wrong contrast or a wrong amount of the phase.
+applied to every set.
 
 Where no measured pixel lies between the two phases, all levels of the gap are equally good to Otsu. The
 middle of the gap is taken, not its lower end, so that other sets may scatter as far on either side.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
+from morphogen.evaluation.segmentation.segmentation import PhaseIs
 from morphogen.images.image_set import ImageSet
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
 
 BINS = 4096  # of the histogram of luminances and of floats; integers have one bin a grey level
-
-
-class Segmentation(Protocol):
-    """Tells the phase of interest from the rest."""
-
-    def phase(self, picture: Picture) -> NDArray[np.bool_]:
-        """True where the phase of interest is, ``(height, width)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +28,17 @@ class Threshold:
     Attributes:
         value: grey level in the units of the pixels; up to it dark, above it bright.
         phase_is: whether the phase of interest is the dark or the bright one.
+        found_by: how it was found, as it follows in a sentence, " (Otsu)".
     """
 
     value: float
-    phase_is: Literal["dark", "bright"]
+    phase_is: PhaseIs
+    found_by: str = ""
+
+    @property
+    def words(self) -> str:
+        """See ``Segmentation``."""
+        return f"{'up to' if self.phase_is == 'dark' else 'above'} the grey level {self.value:.6g}{self.found_by}"
 
     def phase(self, picture: Picture) -> NDArray[np.bool_]:
         """True where the phase of interest is, ``(height, width)``."""
@@ -47,7 +46,7 @@ class Threshold:
         return bright if self.phase_is == "bright" else ~bright
 
     @classmethod
-    def otsu(cls, images: ImageSet, phase_is: Literal["dark", "bright"]) -> "Threshold":
+    def otsu(cls, images: ImageSet, phase_is: PhaseIs) -> "Threshold":
         """The threshold of greatest variance between the two phases, over all pixels of the set.
 
         Args:
@@ -76,4 +75,4 @@ class Threshold:
             centres[dark & (counts > 0)].max(),
             centres[~dark & (counts > 0)].min(),
         )
-        return cls(float(brightest_dark + darkest_bright) / 2, phase_is)
+        return cls(float(brightest_dark + darkest_bright) / 2, phase_is, " (Otsu)")
