@@ -1,6 +1,14 @@
-"""Unidirectional fiber composites in microCT, seen in cross-section: bright fibers in a darker matrix."""
+"""Unidirectional fiber composites in microCT, seen in cross-section: bright fibers in a darker matrix.
 
-from morphogen.specimens.specimen import Specimen
+Margins: volume fraction within 0.02 and diameters within a twentieth are what a laminate's stiffness is computed from;
+densities and distances within a tenth; directions within five degrees.
+"""
+
+from types import MappingProxyType
+
+from morphogen.specimens.specimen import Margin, Specimen
+
+_TENTH, _FIFTH = Margin(0.1, "mean"), Margin(0.2, "mean")
 
 SPECIMEN = Specimen(
     name="fiber",
@@ -8,5 +16,41 @@ SPECIMEN = Specimen(
     phase_is="bright",
     fraction="fiber volume fraction",
     symmetries=frozenset({"flip_horizontal", "flip_vertical", "quarter_turn"}),
-    descriptors=("phase_fraction", "two_point_correlation", "grey_levels"),
+    descriptors=(
+        "phase_fraction",
+        "two_point_correlation",
+        "fiber_sections",
+        "fiber_arrangement",
+        "orientation",
+        "specific_surface",
+        "grey_levels",
+        "power_spectrum",
+        "noise_and_sharpness",
+    ),
+    margins=MappingProxyType(
+        {
+            "fiber volume fraction": Margin(0.02, "value"),
+            "two-point correlation at 4 px": Margin(0.02, "value"),
+            "two-point correlation at 16 px": Margin(0.02, "value"),
+            "correlation length": _TENTH,
+            "correlation length along x": _TENTH,
+            "correlation length along y": _TENTH,
+            "integral range": _FIFTH,
+            "fiber diameter": Margin(0.05, "mean"),
+            "fiber diameter spread": _FIFTH,
+            "fiber aspect ratio": Margin(0.05, "value"),
+            "fiber number density": _TENTH,
+            "nearest fiber distance": Margin(0.05, "mean"),
+            "Clark-Evans index": Margin(0.1, "value"),
+            "orientation anisotropy": Margin(0.1, "value"),
+            "orientation cos 2θ": Margin(0.1, "value"),
+            "orientation sin 2θ": Margin(0.1, "value"),
+            "orientation spread": Margin(5.0, "value"),
+            "specific surface": _TENTH,
+            "spectral slope": Margin(0.1, "value"),
+            "high-frequency power": _FIFTH,
+            "noise level": _TENTH,
+            "edge width": _TENTH,
+        }
+    ),
 )

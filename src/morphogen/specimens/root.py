@@ -1,6 +1,14 @@
-"""Plant roots in a scan or behind glass: gravity points down, so only left and right may change places."""
+"""Plant roots in a scan or behind glass: gravity points down, so only left and right may change places.
 
-from morphogen.specimens.specimen import Specimen
+Margins: length, cover and diameters within a tenth, counts of tips and branches within a fifth, angles within five
+degrees: about what two people who trace the same scan by hand agree to.
+"""
+
+from types import MappingProxyType
+
+from morphogen.specimens.specimen import Margin, Specimen
+
+_TENTH, _FIFTH = Margin(0.1, "mean"), Margin(0.2, "mean")
 
 SPECIMEN = Specimen(
     name="root",
@@ -8,5 +16,44 @@ SPECIMEN = Specimen(
     phase_is="bright",
     fraction="root area fraction",
     symmetries=frozenset({"flip_horizontal"}),
-    descriptors=("phase_fraction", "two_point_correlation", "grey_levels"),
+    descriptors=(
+        "phase_fraction",
+        "two_point_correlation",
+        "root_length",
+        "root_diameters",
+        "root_topology",
+        "root_orientation",
+        "fractal_dimension",
+        "hull_area",
+        "grey_levels",
+        "power_spectrum",
+        "noise_and_sharpness",
+    ),
+    margins=MappingProxyType(
+        {
+            "root area fraction": _TENTH,
+            "correlation length": _TENTH,
+            "correlation length along x": _TENTH,
+            "correlation length along y": _TENTH,
+            "integral range": _FIFTH,
+            "root length density": _TENTH,
+            "root diameter mean": _TENTH,
+            "root diameter median": _TENTH,
+            "root diameter spread": _FIFTH,
+            "tips per area": _FIFTH,
+            "branch points per area": _FIFTH,
+            "crossings per area": _FIFTH,
+            "branching angle": Margin(5.0, "value"),
+            "root angle from vertical": Margin(5.0, "value"),
+            "root angle spread": Margin(5.0, "value"),
+            "fractal dimension": Margin(0.05, "value"),
+            "convex hull share": Margin(0.05, "value"),
+            "convex hull area": _TENTH,
+            "root solidity": _TENTH,
+            "spectral slope": Margin(0.1, "value"),
+            "high-frequency power": _FIFTH,
+            "noise level": _TENTH,
+            "edge width": _TENTH,
+        }
+    ),
 )
