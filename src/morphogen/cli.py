@@ -315,11 +315,21 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
     help="Generated images, of one size. May be repeated.",
 )
 @click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option(
+    "--training",
+    type=click.Path(path_type=Path),
+    help="The images that the method was trained on: to look for copies of them. Also the floor, where none is given.",
+)
 @click.option("--another", type=click.Path(path_type=Path), help="Measured images of another specimen, as a control.")
 @click.option(
     "--floor",
     type=click.Path(path_type=Path),
-    help="Other measured images of the same kind, such as the training ones; otherwise the measured set is split.",
+    help="Other measured images of the same kind; otherwise the training images, or else the measured set is split.",
+)
+@click.option(
+    "--segmentation",
+    metavar="HOW",
+    help="How the phase is told: otsu, multi_otsu, level=GREY, random_walker, ridge, masks; by default as KIND says.",
 )
 @click.option(
     "--paired",
@@ -359,17 +369,26 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of fields and bootstrap.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="New folder for the evidence: a page, the records, and pictures of the segmentation and the closest pairs.",
+)
 @_reading  # fmt: skip
-def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another: Path | None,
-             floor: Path | None, paired: bool, grey_range: tuple[float, float] | None,
+def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, training: Path | None, another: Path | None,
+             floor: Path | None, segmentation: str | None, paired: bool, grey_range: tuple[float, float] | None,
              features: tuple[str, ...], inception: Path | None, download_inception: bool, fields_at_most: int,
-             seed: int, json_file: Path | None, **reading: Any) -> None:  # fmt: skip
+             seed: int, json_file: Path | None, out: Path | None, **reading: Any) -> None:  # fmt: skip
     """Compare generated images with measured ones.
 
-    Distances come with 95 % intervals, with the distance between measured images at the same number of
-    images (the floor), and with control rows: identity, white noise, another specimen.
-    The reading options apply to the measured images.
+    Descriptors are tested for equivalence within the margins of the kind of specimen. Distances come with 95 %
+    intervals, with the distance between measured images at the same number of images (the floor), and with control
+    rows: identity, white noise, another specimen. With --training, copies of training images are looked for.
+    The reading options apply to the measured, training and floor images.
     """
+    import time
+
     from rich.console import Console
 
     from morphogen.evaluation.evaluate import evaluate as compare_sets
@@ -377,8 +396,11 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another
     from morphogen.images.folders import read_images
     from morphogen.progress import status
     from morphogen.report.terminal import print_comparison, print_pairs
-    from morphogen.whole_files import write_text_whole
+    from morphogen.whole_files import require_free_folder, write_text_whole
 
+    started = time.perf_counter()
+    if out is not None:
+        require_free_folder(out, "the evidence")
     reference = _read(measured, reading)
     if paired:
         if len(generated) != 1:
@@ -388,20 +410,31 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, another
             write_text_whole(json_file, "[" + ",\n ".join(pair.model_dump_json() for pair in pairs) + "]\n")
         print_pairs(pairs, Console())
         return
-    other = read_images(floor) if floor is not None else None
     # Short names where they tell the sets apart.
     short = len({path.name for path in generated}) == len(generated)
     sets = {path.name if short else str(path): read_images(path) for path in generated}
     others = {f"another: {another.name}": read_images(another)} if another is not None else {}
+    learned = _read(training, reading) if training is not None else None
     with status("Comparing") as tell:
         found = compare_sets(
-            measured=reference, generated=sets, specimen=specimen, another=others, features=features,
-            floor=other, inception=inception, download_inception=download_inception,
-            fields_at_most=fields_at_most, seed=seed, progress=tell,
+            measured=reference, generated=sets, specimen=specimen, training=learned, another=others,
+            floor=_read(floor, reading) if floor is not None else None, segmentation=segmentation, features=features,
+            inception=inception, download_inception=download_inception, fields_at_most=fields_at_most, seed=seed,
+            progress=tell,
         )  # fmt: skip
     if json_file is not None:
-        write_text_whole(json_file, found.model_dump_json(indent=1))
-    print_comparison(found, Console())
+        write_text_whole(json_file, found.comparison.model_dump_json(indent=1))
+    print_comparison(found.comparison, Console())
+    if out is not None:
+        from morphogen.report.evaluation_page import write_evaluation_page
+        from morphogen.training.run import command_line
+
+        page = write_evaluation_page(
+            found, out, kind=specimen, measured=reference, generated=sets, another=others, training=learned,
+            arguments={"seed": seed, "fields": fields_at_most, "features": list(features)},
+            command=command_line(), seconds=time.perf_counter() - started,
+        )  # fmt: skip
+        click.echo(page)
 
 
 @cli.command()

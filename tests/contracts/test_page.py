@@ -16,6 +16,7 @@ from morphogen.evaluation.records import (
     Comparison,
     Curve,
     Diversity,
+    Equivalence,
     Estimate,
     Reading,
     Record,
@@ -150,6 +151,31 @@ def curves(n=N) -> Iterator[Curve]:
         )  # fmt: skip
 
 
+def equivalences(n=N) -> Iterator[Equivalence]:
+    """Three verdicts, an invalid reading, and one that most fields of a set lack."""
+    for turn, (name, role) in enumerate(ROLES.items()):
+        if role not in ("generated", "another"):
+            continue
+        half, difference = 0.011 + 0.003 * turn, (0.002, 0.071, -0.018, 0.034)[turn % 4]
+        yield Equivalence(
+            descriptor="porosity", unit="", compared=name, role=role, margin=0.0213,
+            verdict=("equivalent", "different", "undecided", "different")[turn % 4],
+            distribution_differs=turn == 0, difference=difference,
+            difference_90=(difference - 0.8 * half, difference + 0.8 * half),
+            difference_95=(difference - half, difference + half),
+            wasserstein=Estimate(value=0.0131, low=0.0101, high=0.0177, n_measured=n, n_generated=n),
+            natural_spread=0.0094, natural_spread_high=0.0155,
+            ratio=Estimate(value=1.394, low=1.074, high=1.883, n_measured=n, n_generated=n),
+            fields_needed=730 if turn % 4 == 2 else None, n_measured=n, n_compared=n,
+            without_measured=0.0, without_compared=0.0, interval_unit="field",
+        )  # fmt: skip
+        yield Equivalence(
+            descriptor="cluster length", unit="µm", compared=name, role=role, verdict="different",
+            reason="71 % of the fields have no cluster, of the measured ones 2 %", n_measured=n - 1, n_compared=9,
+            without_measured=0.021, without_compared=0.713, interval_unit="field",
+        )  # fmt: skip
+
+
 def diversities(n=N) -> Iterator[Diversity]:
     values = {"measured": 0.412, "vae": 0.287, "dcgan": 0.379, "ddpm": 0.405, "rock 2": 0.42, "noise": 0.11}
     for name, value in values.items():
@@ -174,6 +200,7 @@ def comparison(spacing=5.3, n=N) -> Comparison:
         interval_unit="field",
         scores=tuple(scores(n=n)),
         readings=tuple(readings(n)),
+        equivalences=tuple(equivalences(n)),
         curves=tuple(curves(n)),
         diversities=tuple(diversities(n)),
         notes=("Only two specimens were measured, so intervals leave out how specimens differ.",),
@@ -382,7 +409,8 @@ def test_names_are_text_and_never_markup(tmp_path):
     )
     changed = record.comparison.model_copy(
         update={
-            name: rename(getattr(record.comparison, name)) for name in ("scores", "readings", "curves", "diversities")
+            name: rename(getattr(record.comparison, name))
+            for name in ("scores", "readings", "equivalences", "curves", "diversities")
         }
     )
     methods = tuple(

@@ -11,7 +11,7 @@ from rich.console import Console
 from morphogen.evaluation.distances.precision_recall import precision_and_recall
 from morphogen.evaluation.feature_table import FeatureTable
 from morphogen.evaluation.paired import PairedScore
-from morphogen.evaluation.records import Comparison, Diversity, Estimate, Reading, Score
+from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Estimate, Reading, Score
 from morphogen.report.notation import number, rounded
 from morphogen.report.terminal import print_comparison, print_pairs
 from morphogen.report.verdict import Verdict, overall, verdict
@@ -49,7 +49,19 @@ def reading(compared, mean, half, *, role="generated", descriptor="porosity", un
     )  # fmt: skip
 
 
-def comparison(*scores, readings=(), diversities=(), notes=()):
+def equivalent(compared, descriptor, difference, half, verdict, *, margin=0.02, **more):
+    known = difference is not None
+    return Equivalence(
+        descriptor=descriptor, compared=compared, role="generated", verdict=verdict, margin=margin,
+        difference=difference,
+        difference_90=(difference - 0.84 * half, difference + 0.84 * half) if known else None,
+        difference_95=(difference - half, difference + half) if known else None,
+        n_measured=64, n_compared=64, without_measured=0, without_compared=0, interval_unit="field",
+        **{"unit": "", **more},
+    )  # fmt: skip
+
+
+def comparison(*scores, readings=(), equivalences=(), diversities=(), notes=()):
     return Comparison(
         specimen="rock",
         measured_fingerprint="a",
@@ -61,6 +73,7 @@ def comparison(*scores, readings=(), diversities=(), notes=()):
         interval_unit="field",
         scores=scores,
         readings=tuple(readings),
+        equivalences=tuple(equivalences),
         curves=(),
         diversities=tuple(diversities),
         notes=notes,
@@ -188,32 +201,50 @@ def test_measure_that_takes_noise_for_measured_images_names_nobody():
     assert "kernel distance (VGG16) cannot tell measured images from noise" in said(w).replace("Kernel", "kernel")
 
 
-def test_physics_is_judged_by_its_intervals():
-    readings = [
-        reading("measured", 0.241, 0.015, role="measured"),
-        reading("ddpm", 0.236, 0.015),
-        reading("vae", 0.303, 0.016),
+def test_physics_is_judged_by_equivalence_and_in_its_own_units():
+    tests = [
+        equivalent("ddpm", "porosity", -0.004, 0.006, "equivalent"),
+        equivalent("ddpm", "correlation length", 1.2, 3.0, "undecided", unit="µm", margin=2.0, fields_needed=340),
+        equivalent("vae", "porosity", 0.062, 0.016, "different"),
+        equivalent(
+            "vae", "correlation length", 0.1, 0.5, "equivalent", unit="µm", margin=2.0, distribution_differs=True
+        ),
     ]
-    v = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4), readings=readings))
+    v = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4), equivalences=tests))
     ddpm, vae = v.about("physics")
     assert ddpm == (
-        "ddpm: its porosity, 0.236 [0.221, 0.251], could not be told from the measured 0.241 [0.226, 0.256]"
-        " with 64 fields each."
+        "ddpm: 1 of 2 descriptors are equivalent to the measured ones (porosity); these fields cannot decide"
+        " correlation length; about 340 fields of each set would decide it."
     )
-    assert vae == "vae: its porosity, 0.303 [0.287, 0.319], is above the measured 0.241 [0.226, 0.256]."
+    assert vae == (
+        "vae: 1 of 2 descriptors are equivalent to the measured ones (correlation length); its porosity is 0.062"
+        " [0.046, 0.078] above the measured one (margin 0.02); in correlation length its fields vary otherwise than"
+        " measured ones, though the means agree."
+    )
+
+
+def test_most_of_many_descriptors_are_counted_and_the_farthest_named_with_numbers():
+    tests = [equivalent("ddpm", f"reading {k}", -0.1 * k, 0.01, "different") for k in range(1, 8)]
+    tests.append(
+        equivalent("ddpm", "euler", None, 0, "different", reason="42 % of its fields have none, of measured 1 %")
+    )
+    (text,) = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4), equivalences=tests)).about("physics")
+    assert text.startswith("ddpm: none of 8 descriptors is shown to be equivalent to the measured ones; euler (42 % of")
+    assert "its reading 7 is 0.700 [0.690, 0.710] below the measured one" in text
+    assert "and 5 more differ" in text
+    assert "reading 1" not in text
 
 
 def test_physics_against_the_distances_is_said_in_the_headline_and_wherever_closest_is():
     readings = [
-        reading("measured", 0.24, 0.01, role="measured"),
-        reading("ddpm", 0.30, 0.01),
-        reading("vae", 0.24, 0.01),
+        equivalent("ddpm", "porosity", 0.06, 0.01, "different"),
+        equivalent("vae", "porosity", 0, 0.01, "equivalent"),
     ]
-    v = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4), readings=readings))
+    v = verdict(comparison(score("ddpm", 3, 0.5), score("vae", 30, 4), equivalences=readings))
     assert v.headline.startswith("Of the two, ddpm is closest to the measured rock by VGG16 kernel distance")
     assert v.headline.endswith(
-        " The descriptors say otherwise: a difference from measured images was found in 1 of 1 for ddpm, but in"
-        " 0 of 1 for vae."
+        " The descriptors say otherwise: a difference from measured images beyond the margin was found in 1 of 1"
+        " for ddpm, but in 0 of 1 for vae."
     )
     assert v.outdone_by == ("vae",)
     assert v.gist == "ddpm is closest by VGG16 kernel distance; the descriptors say otherwise."
@@ -221,7 +252,7 @@ def test_physics_against_the_distances_is_said_in_the_headline_and_wherever_clos
         "On rock, the closest images differ from measured ones in more descriptors than those of another method."
         in overall({"rock": v}, "")
     )
-    agreeing = verdict(comparison(score("ddpm", 30, 4), score("vae", 3, 0.5), readings=readings))
+    agreeing = verdict(comparison(score("ddpm", 30, 4), score("vae", 3, 0.5), equivalences=readings))
     assert agreeing.gist == "vae is closest by VGG16 kernel distance."
     assert "escriptors" not in agreeing.headline + overall({"rock": agreeing}, "")
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from morphogen.evaluation import controls
 from morphogen.evaluation.compared_set import ComparedSet
 from morphogen.evaluation.distances.set_distance import SetDistance, distance_names, set_distance
+from morphogen.evaluation.feature_likelihood import feature_likelihood
 from morphogen.evaluation.feature_table import FeatureExtractor, FeatureTable
 from morphogen.evaluation.intervals import (
     SPECIMENS_NEEDED,
@@ -29,9 +30,9 @@ from morphogen.evaluation.intervals import (
     resampling_weights,
     unit,
 )
-from morphogen.evaluation.physics import mean_curves, mean_readings, physics
+from morphogen.evaluation.physics import equivalences, mean_curves, mean_readings, physics
 from morphogen.evaluation.random_streams import Use
-from morphogen.evaluation.records import Comparison, Curve, Diversity, Reading, Role, Score
+from morphogen.evaluation.records import Comparison, Curve, Diversity, Likelihood, Reading, Role, Score
 from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.images.image_set import ImageSet, Pictures, common_size
 from morphogen.images.intensity import IntensityMap
@@ -73,6 +74,7 @@ def compare(
     intensity: IntensityMap | None = None,
     segmentation: Segmentation | None = None,
     diversity: Sequence[DiversityMeasure] = (),
+    training: ImageSet | None = None,
     seed: int = 0,
     resamples: int = 200,
     progress: Callable[[str], None] | None = None,
@@ -93,6 +95,7 @@ def compare(
         segmentation: what separates the phases, the same for all sets; by default that of the kind of specimen,
             fitted to ``measured``.
         diversity: similarities or distances of pairs within one set.
+        training: fields that the methods were trained on, for the feature likelihood; they may be those of the floor.
         seed: of the noise, the pairs and the bootstrap.
         resamples: replicates of the bootstrap.
         progress: told in a few words what is being done.
@@ -115,8 +118,14 @@ def compare(
     notes = _reservations(sets, intensity)
 
     scores: list[Score] = []
+    likelihoods: list[Likelihood] = []
     for extractor in extractors:
         tables = _tables(extractor, sets, intensity, tell)
+        if training is not None:
+            tell(f"{extractor.name}: feature likelihood")
+            known = training.fingerprint == floor.fingerprint
+            learned = tables["floor"] if known else extractor(training, intensity)
+            likelihoods += _likelihoods(learned, sets, tables, seed, resamples)
         for name in distance_names():
             tell(f"{extractor.name}: {name.replace('_', ' ')} distances")
             scores += _scores(set_distance(name), sets, tables, seed, resamples)
@@ -124,7 +133,9 @@ def compare(
     readings: list[Reading] = []
     curves: list[Curve] = []
     diversities: list[Diversity] = []
-    for found in physics(sets, specimen, segmentation, tell):
+    of_sets = physics(sets, specimen, segmentation, tell)
+    tell("descriptors: means and equivalence")
+    for found in of_sets:
         readings += mean_readings(found, seed, resamples)
         curves += mean_curves(found, seed, resamples)
     for s in sets:
@@ -149,6 +160,8 @@ def compare(
         interval_unit=unit(reference.groups),
         scores=tuple(scores),
         readings=tuple(readings),
+        equivalences=tuple(equivalences(of_sets, specimen, seed, resamples)),
+        likelihoods=tuple(likelihoods),
         curves=tuple(curves),
         diversities=tuple(diversities),
         notes=tuple(notes),
@@ -301,6 +314,31 @@ def _scores(
                 )
             )
     return scores
+
+
+def _likelihoods(
+    training: FeatureTable, sets: Sequence[ComparedSet], tables: Mapping[str, FeatureTable], seed: int, resamples: int
+) -> list[Likelihood]:
+    """The feature likelihood of everything that is not a measured set of this kind."""
+    found = []
+    for s in sets:
+        if s.role not in ("generated", "another", "noise"):
+            continue
+        of_set = feature_likelihood(
+            training=training, measured=tables["measured"], generated=tables[s.name], seed=seed, resamples=resamples
+        )
+        found.append(
+            Likelihood(
+                features=training.features,
+                extractor=training.extractor,
+                compared=s.name,
+                role=_role(s),
+                divergence=of_set.divergence.estimate,
+                gap=of_set.gap.estimate,
+                gap_of_measured=of_set.gap_of_measured,
+            )
+        )
+    return found
 
 
 def _diversity(

@@ -1,6 +1,7 @@
 """Evaluate one or more generated sets against a measured set, from nothing but the two sets of images."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -8,20 +9,41 @@ from pydantic import ValidationError
 
 from morphogen.evaluation.compare import compare
 from morphogen.evaluation.descriptors.vector import DescriptorVector
-from morphogen.evaluation.feature_table import FeatureExtractor
+from morphogen.evaluation.feature_table import FeatureExtractor, Remembering
 from morphogen.evaluation.features.extractor import extractor, extractor_names
-from morphogen.evaluation.fields import fields, halves
+from morphogen.evaluation.fields import fields, halves, turned_fields
+from morphogen.evaluation.memorisation import matched_crop, memorisations
 from morphogen.evaluation.paired import PairedScore, paired_scores
-from morphogen.evaluation.records import Comparison
+from morphogen.evaluation.records import Comparison, Memorisation
 from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.evaluation.similarities.similarity import Similarity, similarity, similarity_names
 from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.intensity import IntensityMap
-from morphogen.images.picture import TRAINED_ON
+from morphogen.images.picture import TRAINED_ON, Picture
 from morphogen.problems import Problem
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 
-DEFAULT_FEATURES = ("vgg16", "descriptors")
+DESCRIPTORS = "descriptors"
+TURNED_FIELDS = 64
+"""Training fields, before flips and turns, among which nearest neighbours in features are sought."""
+
+DEFAULT_FEATURES = ("vgg16", DESCRIPTORS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a comparison found, and what its pictures are drawn from.
+
+    Attributes:
+        comparison: the records.
+        segmentation: how the phase was told in every set.
+        closest: for each generated set its most suspicious images, each beside the training crop that it resembles
+            most; empty where no training images were given.
+    """
+
+    comparison: Comparison
+    segmentation: Segmentation
+    closest: Mapping[str, tuple[tuple[Picture, Picture], ...]]
 
 
 def evaluate(
@@ -30,8 +52,9 @@ def evaluate(
     generated: ImageSet | Mapping[str, ImageSet],
     specimen: str = "rock",
     floor: ImageSet | None = None,
+    training: ImageSet | None = None,
     another: Mapping[str, ImageSet] = MappingProxyType({}),
-    segmentation: str | None = None,
+    segmentation: str | Segmentation | None = None,
     features: Sequence[str] = DEFAULT_FEATURES,
     inception: Path | str | None = None,
     download_inception: bool = False,
@@ -40,7 +63,7 @@ def evaluate(
     seed: int = 0,
     resamples: int = 200,
     progress: Callable[[str], None] | None = None,
-) -> Comparison:
+) -> Evaluation:
     """How far generated images are from measured ones, and how far measured ones are from each other.
 
     Fields of the size of the generated images are cut from the measured ones without overlap. Where no
@@ -51,9 +74,12 @@ def evaluate(
         measured: measured images, at least as large as the generated ones.
         generated: one generated set, or several by name; all their images of one size.
         specimen: kind of specimen: "rock", "fiber", "root".
-        floor: other measured images of the same kind.
+        floor: other measured images of the same kind; by default the training images where they are given.
+        training: the images that the methods were trained on, whole: they are searched for copies, and enter the
+            feature likelihood.
         another: measured images of other specimens, by name, as a control.
-        segmentation: how the phase is told, "otsu", "level=112", "masks", ...; by default as the kind says.
+        segmentation: how the phase is told, "otsu", "level=112", "masks", ..., or one that was fitted already; by
+            default as the kind says.
         features: what distances are computed over: "descriptors", "vgg16", "alexnet", "inception".
         inception: TorchScript file of the Inception network, for "inception".
         download_inception: fetch the standard file (96 MB) instead; never done unless asked for.
@@ -70,6 +96,7 @@ def evaluate(
     if not named:
         raise Problem("there is no generated set", do="give at least one")
     size = common_size(next(iter(named.values())), "the generated set")
+    floor = floor if floor is not None else training
     reference, other = halves(measured, size, seed) if floor is None else (measured, floor)
     intensity = intensity or IntensityMap.of([*reference, *other])
     kind = kind_of_specimen(specimen)
@@ -77,22 +104,54 @@ def evaluate(
         fields(reference, size, fields_at_most, seed),
         fields(other, size, fields_at_most, seed),
     )
-    fitted = fit_segmentation(segmentation or kind.segmentation, reference, kind.phase_is)
+    if segmentation is None or isinstance(segmentation, str):
+        segmentation = fit_segmentation(segmentation or kind.segmentation, reference, kind.phase_is)
+    of_size = {name: fields(images, size, fields_at_most, seed) for name, images in named.items()}
+    extracting = [Remembering(e) for e in extractors(features, segmentation, inception, download_inception)]
     found = compare(
         measured=reference,
         floor=other,
-        generated={name: fields(images, size, fields_at_most, seed) for name, images in named.items()},
+        generated=of_size,
         another={name: fields(images, size, fields_at_most, seed) for name, images in another.items()},
         specimen=kind,
-        extractors=extractors(features, fitted, inception, download_inception),
+        extractors=extracting,
         intensity=intensity,
-        segmentation=fitted,
+        segmentation=segmentation,
         diversity=diversity_measures(features, size),
+        training=other if training is floor else training and fields(training, size, fields_at_most, seed),
         seed=seed,
         resamples=resamples,
         progress=progress,
     )
-    return found.model_copy(update={"notes": (*found.notes, *_seen_in_training(measured, named))})
+    memorised: tuple[Memorisation, ...] = ()
+    closest: dict[str, tuple[tuple[Picture, Picture], ...]] = {}
+    if training is not None:
+        network = next((e for e in extracting if e.name != DESCRIPTORS), None)
+        turned = turned_fields(training, size, kind.symmetries, TURNED_FIELDS, seed)
+        tables = {} if network is None else {name: network(images, intensity) for name, images in of_size.items()}
+        memorised = memorisations(
+            training=training,
+            held_out=reference,
+            generated=of_size,
+            training_features=None if network is None else network(turned, intensity),
+            held_out_features=None if network is None else network(reference, intensity),
+            generated_features=None if network is None else tables,
+            seed=seed,
+            resamples=resamples,
+            progress=progress,
+        )
+        closest = {
+            of_set.compared: tuple(
+                (of_size[of_set.compared][pair.field], matched_crop(training, pair, size)) for pair in of_set.pairs
+            )
+            for of_set in memorised
+        }
+    notes = (*found.notes, *_seen_in_training(measured, named))
+    return Evaluation(
+        found.model_copy(update={"notes": notes, "memorisations": memorised}),
+        segmentation,
+        closest,
+    )
 
 
 def _seen_in_training(measured: ImageSet, generated: Mapping[str, ImageSet]) -> list[str]:
@@ -128,7 +187,7 @@ def extractors(
     """
     made: list[FeatureExtractor] = []
     for name in names:
-        if name == "descriptors":
+        if name == DESCRIPTORS:
             made.append(DescriptorVector(segmentation))
         elif name == "inception":
             if download_inception:
@@ -147,7 +206,7 @@ def extractors(
 
 def feature_names() -> list[str]:
     """What distances can be computed over."""
-    return ["descriptors", *extractor_names()]
+    return [DESCRIPTORS, *extractor_names()]
 
 
 def evaluate_pairs(

@@ -125,3 +125,32 @@ class FeatureExtractor(Protocol):
         Returns:
             A table of ``len(images)`` rows.
         """
+
+
+class Remembering:
+    """An extractor that looks at every image set once: features first, then many statistics.
+
+    Args:
+        extractor: the one that does the work.
+    """
+
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self._extractor = extractor
+        self._tables: dict[tuple[str, IntensityMap], FeatureTable] = {}
+
+    @property
+    def name(self) -> str:
+        """What the features are."""
+        return self._extractor.name
+
+    @property
+    def identity(self) -> str:
+        """Hash of weights and preprocessing."""
+        return self._extractor.identity
+
+    def __call__(self, images: ImageSet, intensity: IntensityMap) -> FeatureTable:
+        """See ``FeatureExtractor``."""
+        key = (images.fingerprint, intensity)
+        if key not in self._tables:
+            self._tables[key] = self._extractor(images, intensity)
+        return self._tables[key]

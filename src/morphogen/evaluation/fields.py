@@ -1,6 +1,7 @@
 """Fields: what is compared. Rectangles of one size, cut from images without overlap."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -85,6 +86,34 @@ def halves(images: ImageSet, field_size: tuple[int, int], seed: int = 0) -> tupl
             parts[first].append(one)
             parts[1 - first].append(other)
     return Pictures(parts[0], "reference"), Pictures(parts[1], "floor")
+
+
+def turned_fields(
+    images: ImageSet, size: tuple[int, int], symmetries: frozenset[str], count: int, seed: int = 0
+) -> Pictures:
+    """Fields as a method sees them in training: each in every way in which the specimen may be flipped and turned.
+
+    Args:
+        images: the training images.
+        size: height and width of a field in pixels.
+        symmetries: some of "flip_horizontal", "flip_vertical", "quarter_turn"; quarter turns of fields that are not
+            square are left out.
+        count: fields at most before they are turned.
+        seed: of the fields.
+    """
+    turns = range(4) if "quarter_turn" in symmetries and size[0] == size[1] else range(1)
+    flips = [slice(None)] + [slice(None, None, -1)] * ("flip_horizontal" in symmetries)
+    upside = [slice(None)] + [slice(None, None, -1)] * ("flip_vertical" in symmetries and len(turns) == 1)
+    return Pictures(
+        (
+            replace(p, pixels=np.ascontiguousarray(np.rot90(p.pixels, turn, axes=(1, 2))[:, rows, columns]), mask=None)
+            for p in fields(images, size, count, seed)
+            for turn in turns
+            for rows in upside
+            for columns in flips
+        ),
+        "turned fields",
+    )
 
 
 def _grid(picture: Picture, size: tuple[int, int], generator: np.random.Generator) -> list[Picture]:

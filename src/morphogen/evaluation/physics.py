@@ -16,9 +16,10 @@ import numpy as np
 from morphogen.evaluation.compared_set import ComparedSet
 from morphogen.evaluation.descriptors.descriptor import CurveReading, Descriptor, Readings, Scalar, fitted_descriptor
 from morphogen.evaluation.descriptors.phase_fraction import DESCRIPTOR as PHASE_FRACTION
+from morphogen.evaluation.equivalence import FieldReadings, equivalence
 from morphogen.evaluation.intervals import interval, mean_replicates
 from morphogen.evaluation.random_streams import Use
-from morphogen.evaluation.records import Curve, Reading
+from morphogen.evaluation.records import Curve, Equivalence, Reading
 from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import Segmentation
 from morphogen.specimens.specimen import Specimen
@@ -122,6 +123,40 @@ def mean_curves(found: SetPhysics, seed: int, resamples: int) -> list[Curve]:
             )
         )
     return curves
+
+
+def equivalences(found: Sequence[SetPhysics], specimen: Specimen, seed: int, resamples: int) -> list[Equivalence]:
+    """Every reading of every set held against the measured one.
+
+    Args:
+        found: of the measured reference, of the floor, and of the sets in question.
+        specimen: states the margins.
+        seed: of the bootstrap.
+        resamples: its replicates.
+    """
+    measured, floor = found[:2]
+    tests = []
+    for name, scalars in measured.scalars.items():
+        reference, other = (FieldReadings.of(s.scalars[name], s.of.groups) for s in (measured, floor))
+        for s in found[1:]:
+            if s.of.role == "identity":
+                continue
+            assert s.of.role != "measured"
+            tests.append(
+                equivalence(
+                    measured=reference,
+                    floor=other,
+                    compared=FieldReadings.of(s.scalars[name], s.of.groups),
+                    descriptor=name,
+                    unit=scalars[0].unit,
+                    name=s.of.name,
+                    role=s.of.role,
+                    margin=specimen.margin(name),
+                    seed=seed,
+                    resamples=resamples,
+                )
+            )
+    return tests
 
 
 def _reading(name: str, s: ComparedSet, scalars: Sequence[Scalar], seed: int, resamples: int) -> Reading:

@@ -29,3 +29,16 @@ class Use(IntEnum):
     HALVES_OF_TRAINING = 22
     """The index is that of the halving."""
     WEIGHTS_OF_TRAINING = 23
+    DEFECTS = 35
+    """Damage of the audit; a checksum of the defect's name and the index of the field follow."""
+    AUDIT_FLOOR = 36
+    """Which fields are reference, compared and training in a draw; the number of fields and of the draw follow."""
+    AUDIT_DRAWS = 37
+    AUDIT_PLACES = 38
+    """What stands at each place of a damaged set; the defect, the number of fields and of the draw follow."""
+    HALVES_OF_HELD_OUT = 30
+    """Of the held-out fields of the memorisation check, for its cross-validation."""
+    PLANTED_COPIES = 31
+    """The index is that of the copy."""
+    WEIGHTS_OF_NEAREST = 32
+    """Bootstrap of distances to the nearest training crop; the index is 0 for generated, 1 for held-out fields."""

@@ -107,24 +107,6 @@ class Curve(Record):
     n: int
 
 
-class Comparison(Record):
-    """Everything that was found when sets were compared with one measured set."""
-
-    specimen: str
-    measured_fingerprint: str
-    fingerprints: dict[str, str]
-    field_px: tuple[int, int]
-    spacing_um: tuple[float, float]
-    segmentation: str
-    phase: str
-    interval_unit: str
-    scores: tuple[Score, ...]
-    readings: tuple[Reading, ...]
-    curves: tuple[Curve, ...]
-    diversities: tuple[Diversity, ...]
-    notes: tuple[str, ...] = ()
-
-
 EquivalenceVerdict = Literal["equivalent", "different", "undecided", "invalid"]
 """Whether the means of two sets agree within a margin; see ``evaluation/equivalence.py``."""
 
@@ -179,3 +161,187 @@ class Equivalence(Record):
     without_measured: float
     without_compared: float
     interval_unit: str
+
+
+class Likelihood(Record):
+    """Feature likelihood divergence of one set (``evaluation/feature_likelihood.py``): sees copies, unlike a distance.
+
+    Attributes:
+        features: what it is computed over.
+        extractor: hash of weights and preprocessing.
+        compared: name of the compared set.
+        role: what it is.
+        divergence: in hundredths of a nat for each dimension; about 0 for fresh measured images, lower is better.
+        gap: generalisation gap in the same unit; more negative where training images were learned by heart.
+        gap_of_measured: the gap of fresh measured images.
+    """
+
+    features: str
+    extractor: str
+    compared: str
+    role: Role
+    divergence: Estimate
+    gap: Estimate
+    gap_of_measured: float
+
+
+class Overlap(Record):
+    """Mean of an overlap of two masks over trainings and test specimens, with its 95 % interval.
+
+    ``n_seeds`` is 0 where nothing was trained.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_seeds: int
+    n_specimens: int
+
+
+class UsefulnessRow(Record):
+    """How well the phase is told in measured images of unseen specimens, after training on one kind of images.
+
+    Attributes:
+        trained_on: "nothing" (a threshold), "measured", the name of a generated set, or "measured + NAME".
+        n_measured: measured images trained on.
+        n_generated: generated images trained on.
+        dice: 2 TP / (2 TP + FP + FN) of each specimen, 0 to 1.
+        iou: TP / (TP + FP + FN) of each specimen, 0 to 1.
+        dice_above_measured: Dice less that of the row "measured", seed by seed and specimen by specimen; None there.
+    """
+
+    trained_on: str
+    n_measured: int
+    n_generated: int
+    dice: Overlap
+    iou: Overlap
+    dice_above_measured: Overlap | None
+
+
+class Usefulness(Record):
+    """What generated images are worth for training a segmentation network; see ``usefulness/usefulness.py``."""
+
+    training_fingerprint: str
+    test_fingerprint: str
+    fingerprints: dict[str, str]
+    network: str
+    crop_px: tuple[int, int]
+    images_seen: int
+    seeds: tuple[int, ...]
+    threshold: str
+    grey_range: tuple[float, float]
+    rows: tuple[UsefulnessRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Share(Record):
+    """A share of independent things with its exact 95 % interval (Clopper and Pearson 1934)."""
+
+    value: float
+    low: float
+    high: float
+    hits: int
+    n: int
+
+
+class ClosestPair(Record):
+    """A field and the training crop that is nearest to it.
+
+    Attributes:
+        field: index of the field in its set.
+        image: index of the training image.
+        top: first row of the crop there.
+        left: first column.
+        turns: quarter turns counter-clockwise that lay the crop as the field lies, ...
+        mirrored: ... and whether it is then mirrored, left for right.
+        residual: what is left of the field's contrast once brightness and contrast of the crop are fitted, as a
+            share of it: 0 for a copy, 1 for nothing in common.
+        relative_distance: that residual over the mean of those of the next nearest crops elsewhere.
+    """
+
+    field: int
+    image: int
+    top: int
+    left: int
+    turns: int
+    mirrored: bool
+    residual: float
+    relative_distance: float
+
+
+class Copying(Record):
+    """How near a set comes to training images in one space, against held-out measured fields.
+
+    Attributes:
+        space: "pixels", or what the features are.
+        copies: share of the generated fields that are nearer than ``threshold``.
+        false_alarms: share of the held-out fields that a threshold from other held-out fields takes for copies.
+        caught: share of the planted copies that are caught; None where none were planted.
+        threshold: relative distance that 1 % of held-out fields stay below.
+        more_than_chance: copies are more frequent than false alarms (Fisher's exact test, one-sided, 2.5 %).
+        median_ratio: median relative distance of generated over that of held-out fields; below 1 where the set leans
+            on its training images.
+        generated: relative distance of each generated field with contrast.
+        held_out: relative distance of each held-out field with contrast.
+    """
+
+    space: str
+    copies: Share
+    false_alarms: Share
+    caught: Share | None
+    threshold: float
+    more_than_chance: bool
+    median_ratio: Estimate
+    generated: tuple[float, ...]
+    held_out: tuple[float, ...]
+
+
+class Memorisation(Record):
+    """Whether a set hands back training images.
+
+    Attributes:
+        compared: name of the set.
+        training_fingerprint: of the training images that were searched.
+        held_out_fingerprint: of the measured fields that cannot be copies.
+        generated_fingerprint: of the set.
+        field_px: height and width of a field.
+        pixels: copies by the best match of the pixels; None where ``invalid`` says why.
+        invalid: why there is none.
+        features: copies by nearest neighbours in a space of features; None where no features were given.
+        pairs: generated fields that are nearest to training images, the nearest first.
+        held_out_pairs: the same for held-out fields, to see what chance finds.
+        notes: reservations.
+    """
+
+    compared: str
+    training_fingerprint: str
+    held_out_fingerprint: str
+    generated_fingerprint: str
+    field_px: tuple[int, int]
+    pixels: Copying | None
+    invalid: str = ""
+    features: Copying | None
+    pairs: tuple[ClosestPair, ...]
+    held_out_pairs: tuple[ClosestPair, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Comparison(Record):
+    """Everything that was found when sets were compared with one measured set."""
+
+    specimen: str
+    measured_fingerprint: str
+    fingerprints: dict[str, str]
+    field_px: tuple[int, int]
+    spacing_um: tuple[float, float]
+    segmentation: str
+    phase: str
+    interval_unit: str
+    scores: tuple[Score, ...]
+    readings: tuple[Reading, ...]
+    equivalences: tuple[Equivalence, ...] = ()
+    likelihoods: tuple[Likelihood, ...] = ()
+    memorisations: tuple[Memorisation, ...] = ()
+    curves: tuple[Curve, ...]
+    diversities: tuple[Diversity, ...]
+    notes: tuple[str, ...] = ()

@@ -106,30 +106,54 @@ class SampleRequest:
     steps: int | None = None
 
 
-class GenerativeMethod(nn.Module, ABC):
+class Trainable(nn.Module, ABC):
+    """What the loop needs to know of a network to train it; it need not be able to draw images.
+
+    Class attributes:
+        averaged: sub-modules that are used with weights averaged over training.
+        averaging_half_life: images over which an averaged weight forgets half of its past.
+
+    Attributes:
+        phases: the kinds of step, in their order.
+        settings: what it was built from; the loop reads the batch size.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ()
+    averaging_half_life: ClassVar[int] = 10_000
+    phases: tuple[Phase, ...]
+
+    def __init__(self, settings: MethodSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    @abstractmethod
+    def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
+        """Loss of one phase, a mean over images, so that two half batches average to the whole one.
+
+        Args:
+            phase: name of the phase.
+            batch: training images.
+            randomness: one stream an image; the only source of chance.
+        """
+
+
+class GenerativeMethod(Trainable):
     """Base of all methods.
 
     Class attributes:
         title: how the field calls it.
         compiled: sub-modules that gain from torch.compile. None that a penalty differentiates twice, which
             compiled modules don't allow.
-        averaged: sub-modules that are sampled with weights averaged over training.
-        averaging_half_life: images over which an averaged weight forgets half of its past.
 
     Attributes:
-        phases: the kinds of step, in their order.
-        settings, shape: what it was built from.
+        shape: of the images that it makes.
     """
 
     title: ClassVar[str]
-    averaged: ClassVar[tuple[str, ...]] = ()
     compiled: ClassVar[tuple[str, ...]] = ()
-    averaging_half_life: ClassVar[int] = 10_000
-    phases: tuple[Phase, ...]
 
     def __init__(self, settings: MethodSettings, shape: ImageShape) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings)
         self.shape = shape
 
     @classmethod
@@ -149,16 +173,6 @@ class GenerativeMethod(nn.Module, ABC):
 
         Args:
             images: a sample of training images ``(n, channels, height, width)`` in [-1, 1].
-        """
-
-    @abstractmethod
-    def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
-        """Loss of one phase, a mean over images, so that two half batches average to the whole one.
-
-        Args:
-            phase: name of the phase.
-            batch: training images.
-            randomness: one stream an image; the only source of chance.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib import get_data_path
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from morphogen.evaluation.fields import fields
 from morphogen.evaluation.random_streams import Use
@@ -34,6 +35,7 @@ SHEET_TILE_PX = 128
 """About how wide an image stands on a contact sheet that is written to a file."""
 
 _PAPER, _INK, _MUTED = (255, 255, 255), (26, 26, 26), (96, 96, 96)
+_OUTLINE = (255, 140, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,21 @@ def shades(picture: Picture, scale: IntensityMap) -> NDArray[np.uint8]:
     channels = picture.pixels[:3] if picture.channels >= 3 else picture.pixels[:1]
     shown = np.rint((scale.to_unit(np.nan_to_num(channels)) + 1) * 127.5).astype(np.uint8)
     return shown[0] if len(shown) == 1 else np.ascontiguousarray(np.moveaxis(shown, 0, -1))
+
+
+def outlined(picture: Picture, phase: NDArray[np.bool_], scale: IntensityMap, factor: int = 1) -> Image.Image:
+    """The picture with a line round its phase, drawn just inside it.
+
+    Args:
+        picture: what is shown.
+        phase: ``(height, width)``, true in the phase.
+        scale: grey scale.
+        factor: how many times each pixel is repeated; the line is one of the enlarged pixels wide.
+    """
+    shown = np.array(_enlarged(shades(picture, scale), factor).convert("RGB"))
+    inside = phase.repeat(factor, axis=0).repeat(factor, axis=1)
+    shown[inside & ~ndimage.binary_erosion(inside, np.ones((3, 3)), border_value=1)] = _OUTLINE
+    return Image.fromarray(shown)
 
 
 def chosen(images: ImageSet, count: int, seed: int, size: tuple[int, int]) -> tuple[Picture, ...]:

@@ -10,10 +10,11 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,17 +22,32 @@ from markupsafe import Markup
 from PIL import Image
 
 from morphogen.evaluation.descriptors.descriptor import descriptor
-from morphogen.evaluation.records import Comparison, Curve, Diversity, Estimate, Reading, Score
+from morphogen.evaluation.records import (
+    Comparison,
+    Curve,
+    Diversity,
+    Equivalence,
+    Estimate,
+    Overlap,
+    Reading,
+    Score,
+    Share,
+    Usefulness,
+    UsefulnessRow,
+)
+from morphogen.evaluation.segmentation.segmentation import Segmentation
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
 from morphogen.report import plots
+from morphogen.report.equivalence_plot import equivalence_plot
 from morphogen.report.figures import (
     CLIPPED_PERCENT,
     ScaleBar,
     chosen,
     grey_scale,
+    outlined,
     png_bytes,
     scale_bar,
     shades,
@@ -52,7 +68,11 @@ from morphogen.specimens.specimen import specimen, specimen_names
 from morphogen.whole_files import write_text_whole, write_whole
 
 CROPS_A_ROW = 8
+BOTH = "measured + "
+"""How rows of usefulness begin that were trained on measured and generated images together."""
 CELL_PX = 128
+OUTLINE_PX = 128
+"""About how wide a crop with outlines is drawn, so that the line is thin."""
 """A crop is shown at the largest whole multiple of its size up to this, or reduced to it."""
 
 CONTROLS = {
@@ -76,6 +96,11 @@ DEFINITIONS = {
     "precision": "Share of the generated fields that lie among the measured ones in the space of the features.",
     "recall": "Share of the measured fields that lie among the generated ones in the space of the features:"
     " low where part of the variety is missing.",
+    "density": "In how many neighbourhoods of measured fields a generated field lies, on average, over what measured"
+    " fields would give: 1 for measured ones; low where fields are unrealistic, and above 1 where they crowd the"
+    " commonest kind, which is no merit.",
+    "coverage": "Share of the measured fields that have a generated one in their neighbourhood: low where part of the"
+    " variety is missing. About 0.97 for as many other measured fields.",
     "LPIPS": "Learned perceptual distance between pairs of images of one set: higher means more varied.",
     "SSIM": "Structural similarity between pairs of images of one set: lower means more varied.",
     "MS-SSIM": "Structural similarity over several scales between pairs of images of one set: lower means more varied.",
@@ -92,6 +117,27 @@ class _Crops:
     pictures: tuple[Picture, ...]
     images: tuple[str, ...]  # data: addresses
     of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibits:
+    """What a page shows of one specimen beside its image sets.
+
+    Attributes:
+        segmentation: how the phase was told; its outlines are drawn on a few crops of each set.
+        pairs: for each method its most suspicious images, each beside the training crop that it resembles most.
+    """
+
+    segmentation: Segmentation | None = None
+    pairs: Mapping[str, Sequence[tuple[Picture, Picture]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """A few images of one set, each as its address."""
+
+    name: str
+    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +165,12 @@ class _Section:
     measures: tuple[_Measure, ...]
     curves: tuple[tuple[str, tuple[Markup, ...]], ...]
     reading_plots: tuple[Markup, ...]
+    equivalence: Markup | None
+    tests: tuple[tuple[str, tuple[Equivalence, ...]], ...]
+    outlines: tuple[_Strip, ...]
+    pairs: tuple[_Strip, ...]
     variety_plots: tuple[Markup, ...]
+    usefulness_plots: tuple[Markup, ...]
     training_plots: tuple[Markup, ...]
     keys: Mapping[str, Markup]
     readings: tuple[tuple[str, tuple[Reading, ...]], ...]
@@ -141,7 +192,12 @@ class _Section:
         return self.record.comparison
 
 
-def write_page(record: StudyRecord, pictures: Mapping[str, Mapping[str, ImageSet]], folder: Path) -> Path:
+def write_page(
+    record: StudyRecord,
+    pictures: Mapping[str, Mapping[str, ImageSet]],
+    folder: Path,
+    exhibits: Mapping[str, Exhibits] = MappingProxyType({}),
+) -> Path:
     """Write ``index.html``, ``study.json`` and ``figures/``.
 
     Args:
@@ -149,6 +205,7 @@ def write_page(record: StudyRecord, pictures: Mapping[str, Mapping[str, ImageSet
         pictures: for each specimen by its name, the image sets by the name of their row: "measured", then
             the methods, then any of "another" and "noise".
         folder: where; made where it is missing. What stood there under the same names is replaced.
+        exhibits: for each specimen by its name, what else is shown.
 
     Returns:
         The path of ``index.html``.
@@ -160,7 +217,11 @@ def write_page(record: StudyRecord, pictures: Mapping[str, Mapping[str, ImageSet
     seed = seed if isinstance(seed, int) and seed >= 0 else 0
     taken: set[str] = set()
     sections = [
-        _section(*_under_titles(s, _pictures_of(s, pictures)), seed, _free_name(s.name, taken))
+        _section(
+            *_under_titles(s, _pictures_of(s, pictures), exhibits.get(s.name, Exhibits())),
+            seed,
+            _free_name(s.name, taken),
+        )
         for s in record.specimens
     ]
     text = (
@@ -203,8 +264,8 @@ def _pictures_of(record: SpecimenRecord, pictures: Mapping[str, Mapping[str, Ima
 
 
 def _under_titles(
-    record: SpecimenRecord, pictures: Mapping[str, ImageSet]
-) -> tuple[SpecimenRecord, Mapping[str, ImageSet]]:
+    record: SpecimenRecord, pictures: Mapping[str, ImageSet], exhibits: Exhibits
+) -> tuple[SpecimenRecord, Mapping[str, ImageSet], Exhibits]:
     """The same findings and images with each method called by its title, and its former name in the title's place.
 
     A title that is also the name of another set would make one of two, and is not used.
@@ -220,7 +281,7 @@ def _under_titles(
     comparison = record.comparison
     renamed = {
         kind: tuple(e.model_copy(update={"compared": called(e.compared)}) for e in getattr(comparison, kind))
-        for kind in ("scores", "readings", "curves", "diversities")
+        for kind in ("scores", "readings", "equivalences", "likelihoods", "memorisations", "curves", "diversities")
     }
     renamed["notes"] = tuple(_under_title(note, titles) for note in comparison.notes)
     fingerprints = {called(name): fingerprint for name, fingerprint in comparison.fingerprints.items()}
@@ -234,10 +295,20 @@ def _under_titles(
             update={
                 "comparison": comparison.model_copy(update={**renamed, "fingerprints": fingerprints}),
                 "methods": tuple(methods),
+                "usefulness": record.usefulness and _usefulness_under_titles(record.usefulness, called),
             }
         ),
         {called(name): images for name, images in pictures.items()},
+        replace(exhibits, pairs={called(name): pairs for name, pairs in exhibits.pairs.items()}),
     )
+
+
+def _usefulness_under_titles(found: Usefulness, called: Callable[[str], str]) -> Usefulness:
+    rows = []
+    for row in found.rows:
+        both = BOTH if row.trained_on.startswith(BOTH) else ""
+        rows.append(row.model_copy(update={"trained_on": both + called(row.trained_on.removeprefix(both))}))
+    return found.model_copy(update={"rows": tuple(rows)})
 
 
 def _under_title(note: str, titles: Mapping[str, str]) -> str:
@@ -246,17 +317,20 @@ def _under_title(note: str, titles: Mapping[str, str]) -> str:
     return f"{titles.get(name, name)}{colon}{rest}"
 
 
-def _section(record: SpecimenRecord, pictures: Mapping[str, ImageSet], seed: int, anchor: str) -> _Section:
+def _section(
+    record: SpecimenRecord, pictures: Mapping[str, ImageSet], exhibits: Exhibits, seed: int, anchor: str
+) -> _Section:
     comparison = record.comparison
     grey = grey_scale(pictures["measured"])
     titles = {m.method: m.title for m in record.methods}
+    main = [name for name, role in _roles(record).items() if role in ("measured", "generated")]
     said = verdict(comparison, {m.method: m.note for m in record.methods})
     rows = []
     for name, images in pictures.items():
         crops = chosen(images, CROPS_A_ROW, seed, record.crop_px)
         title = titles.get(name, "")
         addresses = tuple(_address(p, grey) for p in crops)
-        rows.append(_Crops(name, title, name == "measured" or name in titles, crops, addresses, len(images)))
+        rows.append(_Crops(name, title, name in main, crops, addresses, len(images)))
     width = rows[0].pictures[0].size[1]
     bar = scale_bar(width, record.spacing_um[1])
     style = plots.styles(_roles(record))
@@ -273,7 +347,18 @@ def _section(record: SpecimenRecord, pictures: Mapping[str, ImageSet], seed: int
         measures=tuple(_measures(comparison, style)),
         curves=tuple(_curves(comparison, style)),
         reading_plots=tuple(_reading_plots(comparison, style)),
+        equivalence=_equivalence(comparison, style),
+        tests=tuple(
+            (name, tuple(e for e in comparison.equivalences if e.descriptor == name))
+            for name in dict.fromkeys(e.descriptor for e in comparison.equivalences)
+        ),
+        outlines=tuple(_outlines([row for row in rows if row.is_main], exhibits.segmentation, grey)),
+        pairs=tuple(
+            _Strip(name, tuple(_address(p, grey) for pair in pairs[: CROPS_A_ROW // 2] for p in pair))
+            for name, pairs in exhibits.pairs.items()
+        ),
         variety_plots=tuple(_variety_plots(comparison, style)),
+        usefulness_plots=tuple(_usefulness_plots(record.usefulness, style)) if record.usefulness else (),
         training_plots=tuple(
             plots.training_plot(m.method, m.curve, style[m.method]) for m in record.methods if m.curve
         ),
@@ -288,9 +373,10 @@ def _roles(record: SpecimenRecord) -> dict[str, str]:
     comparison = record.comparison
     order = ("measured", "generated", "another", "noise", "identity", "floor")
     found = {"measured": "measured"} | {m.method: "generated" for m in record.methods}
-    entries: tuple[Score | Reading | Diversity | Curve, ...] = (
+    entries: tuple[Score | Reading | Equivalence | Diversity | Curve, ...] = (
         *comparison.scores,
         *comparison.readings,
+        *comparison.equivalences,
         *comparison.diversities,
         *comparison.curves,
     )
@@ -344,6 +430,25 @@ def _reading_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> 
         yield plots.interval_plot(name, rows, axis=f"{name} ({unit})" if unit else name, band=band)
 
 
+def _equivalence(comparison: Comparison, style: Mapping[str, plots.Style]) -> Markup | None:
+    """The forest plot of the generated sets, and of the other specimen where there is one."""
+    shown = [e for e in comparison.equivalences if e.role in ("generated", "another")]
+    return equivalence_plot(shown, style) if shown else None
+
+
+def _outlines(rows: Sequence[_Crops], segmentation: Segmentation | None, grey: IntensityMap) -> Iterable[_Strip]:
+    """Half a row of crops of each set, each followed by itself with the outline of its phase."""
+    if segmentation is None:
+        return
+    for row in rows:
+        images = []
+        for picture in row.pictures[: CROPS_A_ROW // 2]:
+            factor = max(1, round(OUTLINE_PX / picture.size[1]))
+            drawn = outlined(picture, segmentation.phase(picture), grey, factor)
+            images += [_address(picture, grey), _png_address(png_bytes(drawn))]
+        yield _Strip(row.name, tuple(images))
+
+
 def _variety_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[Markup]:
     order = list(style)
     for metric in dict.fromkeys(d.metric for d in comparison.diversities):
@@ -355,6 +460,23 @@ def _variety_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> 
         band = next((row.interval for row, d in zip(rows, found, strict=True) if d.role == "measured"), None)
         way = "higher" if found[0].higher_is_more_diverse else "lower"
         yield plots.interval_plot(metric, rows, axis=f"between pairs of one set, {way} is more varied", band=band)
+
+
+def _usefulness_plots(found: Usefulness, style: Mapping[str, plots.Style]) -> Iterable[Markup]:
+    """Dice and IoU of every row; a row of measured and generated images together is hollow."""
+    plain = style["measured"]
+
+    def row(of: UsefulnessRow, overlap: Overlap) -> plots.Row:
+        together = of.trained_on.startswith(BOTH)
+        drawn = style.get(of.trained_on.removeprefix(BOTH), plain)
+        if together:
+            drawn = replace(drawn, filled=False)
+        return plots.Row(of.trained_on, drawn, Interval(overlap.value, overlap.low, overlap.high))
+
+    for name, overlaps in (("Dice", [r.dice for r in found.rows]), ("IoU", [r.iou for r in found.rows])):
+        rows = [row(of, overlap) for of, overlap in zip(found.rows, overlaps, strict=True)]
+        band = next((r.interval for r in rows if r.name == "measured"), None)
+        yield plots.interval_plot(name, rows, axis="overlap with the true masks, higher is better", band=band)
 
 
 def _readings(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[tuple[str, tuple[Reading, ...]]]:
@@ -383,7 +505,11 @@ def _definitions(record: SpecimenRecord) -> dict[str, str]:
 
 def _address(picture: Picture, grey: IntensityMap) -> str:
     """The picture as an address that holds the picture itself."""
-    return f"data:image/png;base64,{base64.b64encode(png_bytes(shades(picture, grey))).decode()}"
+    return _png_address(png_bytes(shades(picture, grey)))
+
+
+def _png_address(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _free_name(name: str, taken: set[str]) -> str:
@@ -417,6 +543,7 @@ def _environment() -> Environment:
         "ratio": ratio_to_floor,
         "floor": floor_in_ratios,
         "interval_of": reading_interval,
+        "interval": Interval,
     }
     return environment
 
@@ -426,7 +553,7 @@ def _datum(value: float, shown: str) -> Markup:
     return Markup('<data value="{}">{}</data>').format(repr(value), shown)
 
 
-def _estimate_html(estimate: Estimate | Interval) -> Markup:
+def _estimate_html(estimate: Estimate | Interval | Share) -> Markup:
     """A value and its interval in two cells' worth of one."""
     text = rounded(estimate.value, estimate.low, estimate.high)
     return Markup('{} <span class="interval">[{}, {}]</span>{}').format(

@@ -1,18 +1,13 @@
-"""Plots as SVG that stand in the page, in its colours, light or dark.
+"""The plots of a comparison.
 
-matplotlib draws them with placeholder colours, which are then swapped for the custom properties of the
-page's style sheet; text stays text. A set is told by colour, by shape and by name: the colours are those
+A set is told by colour, by shape and by name: the colours are those
 of Okabe and Ito (Color universal design, 2008), which the colour-blind can tell apart.
 """
 
-import hashlib
-import io
 import math
-import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from markupsafe import Markup
@@ -22,52 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from morphogen.evaluation.records import Curve
+from morphogen.report.drawing import INK, MUTED, PAPER, RC, SERIES, SHADE, Colour, canvas, svg
 from morphogen.report.notation import number, rounded
 from morphogen.report.study_record import CurvePoint
 from morphogen.report.verdict import Interval
 
-Colour = str
-
-_PLACEHOLDERS = {
-    "#fe0100": "var(--ink)",
-    "#fe0200": "var(--muted)",
-    "#fe0300": "var(--rule)",
-    "#fe0400": "var(--shade)",
-    "#fe0500": "var(--paper)",
-    "#fe1100": "var(--series-1)",
-    "#fe1200": "var(--series-2)",
-    "#fe1300": "var(--series-3)",
-    "#fe1400": "var(--series-4)",
-    "#fe1500": "var(--series-5)",
-    "#fe1600": "var(--series-6)",
-}
-_INK, _MUTED, _RULE, _SHADE, _PAPER, *_SERIES = _PLACEHOLDERS
-
-_RC = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "morphogen",  # the same records give the same page
-    "text.parse_math": False,  # a name with dollar signs is a name
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "axes.titlesize": 11.5,
-    "text.color": _INK,
-    "axes.labelcolor": _MUTED,
-    "axes.edgecolor": _MUTED,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
-    "axes.labelsize": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "xtick.major.width": 0.8,
-    "ytick.major.width": 0.8,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "path.simplify": True,
-}
-_NOT_FOR_THE_PAGE = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
 _WIDTH = 372.0
 _MARKERS = "osD^vP"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -91,7 +45,7 @@ class Style:
     @property
     def face(self) -> Colour:
         """Colour inside the marker."""
-        return self.colour if self.filled else _PAPER
+        return self.colour if self.filled else PAPER
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +74,18 @@ def styles(names: Mapping[str, str]) -> dict[str, Style]:
     """
     generated = [name for name, role in names.items() if role == "generated"]
     fixed = {
-        "measured": Style(_INK, "|", True),
-        "floor": Style(_MUTED, "|", True),
-        "identity": Style(_MUTED, "d", False),
-        "another": Style(_MUTED, "s", False),
-        "noise": Style(_MUTED, "X", False),
+        "measured": Style(INK, "|", True),
+        "floor": Style(MUTED, "|", True),
+        "identity": Style(MUTED, "d", False),
+        "another": Style(MUTED, "s", False),
+        "noise": Style(MUTED, "X", False),
     }
     found = {}
     for name, role in names.items():
         if role == "generated":
             turn = generated.index(name)
-            colour = _SERIES[turn % len(_SERIES)]
-            found[name] = Style(colour, _MARKERS[turn % len(_MARKERS)], turn < len(_SERIES))
+            colour = SERIES[turn % len(SERIES)]
+            found[name] = Style(colour, _MARKERS[turn % len(_MARKERS)], turn < len(SERIES))
         else:
             found[name] = fixed[role]
     return found
@@ -169,29 +123,29 @@ def interval_plot(
     right = min(max(118.0, 14 + 5.7 * max(map(len, numbers), default=0)), 158.0)
     top = 42.0 if subtitle else 28.0
     height = top + 34.0 + 21.0 * len(rows)
-    with rc_context(_RC):
-        figure, axes = _canvas(height, left=left, right=right, top=top, bottom=34)
+    with rc_context(RC):
+        figure, axes = canvas(_WIDTH, height, left=left, right=right, top=top, bottom=34)
         _title(figure, title, height)
         if subtitle:
-            figure.text(0, 1 - 25 / height, subtitle, va="center", fontsize=9.5, color=_MUTED)
+            figure.text(0, 1 - 25 / height, subtitle, va="center", fontsize=9.5, color=MUTED)
         if logarithmic:
             axes.set_xscale("symlog", linthresh=1.0, linscale=0.7)
         axes.set_xlim(*limits)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         if band is not None and band.known:
-            axes.axvspan(max(band.low, limits[0]), min(band.high, limits[1]), color=_SHADE, linewidth=0, zorder=0)
-            axes.axvline(band.value, color=_INK, linewidth=0.8, zorder=1)
+            axes.axvspan(max(band.low, limits[0]), min(band.high, limits[1]), color=SHADE, linewidth=0, zorder=0)
+            axes.axvline(band.value, color=INK, linewidth=0.8, zorder=1)
         if line is not None:
-            axes.axvline(line, color=_INK, linewidth=0.8, zorder=1)
+            axes.axvline(line, color=INK, linewidth=0.8, zorder=1)
         for y, row in enumerate(rows):
             _draw_row(axes, y, row, limits)
             axes.text(1.04, y, numbers[y], transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
         axes.set_yticks(range(len(rows)), names)
-        axes.tick_params(axis="y", length=0, pad=8, labelcolor=_INK, labelsize=10.5)
+        axes.tick_params(axis="y", length=0, pad=8, labelcolor=INK, labelsize=10.5)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(axis, labelpad=3)
         _ticks(axes, limits, logarithmic)
-        return _svg(figure, f"{title}. {_spoken(rows)}")
+        return svg(figure, f"{title}. {_spoken(rows)}")
 
 
 def curve_plot(title: str, curve: Curve, measured: Curve | None, style: Style, top: float) -> Markup:
@@ -205,10 +159,10 @@ def curve_plot(title: str, curve: Curve, measured: Curve | None, style: Style, t
         top: upper end of the axis, shared by all panels.
     """
     height = 190.0
-    with rc_context(_RC):
-        figure, axes = _canvas(height, left=52, right=12, top=26, bottom=36)
+    with rc_context(RC):
+        figure, axes = canvas(_WIDTH, height, left=52, right=12, top=26, bottom=36)
         _title(figure, title, height, style)
-        for drawn, colour, dash in ((measured, _INK, "-"), (curve, style.colour, _DASHES[1])):
+        for drawn, colour, dash in ((measured, INK, "-"), (curve, style.colour, _DASHES[1])):
             if drawn is None:
                 continue
             axes.fill_between(drawn.x, drawn.low, drawn.high, color=colour, alpha=0.22, linewidth=0)
@@ -220,7 +174,7 @@ def curve_plot(title: str, curve: Curve, measured: Curve | None, style: Style, t
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         _plain_numbers(axes)
-        return _svg(figure, f"{curve.descriptor} of {title} against {curve.x_name}, with its 95 % band.")
+        return svg(figure, f"{curve.descriptor} of {title} against {curve.x_name}, with its 95 % band.")
 
 
 def training_plot(title: str, points: Sequence[CurvePoint], style: Style) -> Markup:
@@ -229,8 +183,8 @@ def training_plot(title: str, points: Sequence[CurvePoint], style: Style) -> Mar
     stride = math.ceil(len(points) / _POINTS_DRAWN)
     shown = [*points[::-stride]][::-1]  # the last one always
     height = 208.0 + 14.0 * ((len(parts) - 1) // 3)
-    with rc_context(_RC):
-        figure, axes = _canvas(height, left=46, right=12, top=26, bottom=height - 150)
+    with rc_context(RC):
+        figure, axes = canvas(_WIDTH, height, left=46, right=12, top=26, bottom=height - 150)
         _title(figure, title, height, style)
         values = []
         for turn, part in enumerate(parts):
@@ -239,7 +193,7 @@ def training_plot(title: str, points: Sequence[CurvePoint], style: Style) -> Mar
             axes.plot(
                 *zip(*line, strict=True) if line else ((), ()),
                 label=part,
-                color=style.colour if turn == 0 else (_INK, _MUTED)[turn % 2 == 0],
+                color=style.colour if turn == 0 else (INK, MUTED)[turn % 2 == 0],
                 linestyle=_DASHES[turn % len(_DASHES)],
                 linewidth=1.3,
             )
@@ -264,14 +218,14 @@ def training_plot(title: str, points: Sequence[CurvePoint], style: Style) -> Mar
             fontsize=9.5,
             handlelength=2.4,
             columnspacing=1.4,
-            labelcolor=_INK,
+            labelcolor=INK,
         )
-        return _svg(figure, f"Loss of {title} against training time: {', '.join(parts)}.")
+        return svg(figure, f"Loss of {title} against training time: {', '.join(parts)}.")
 
 
 def key(style: Style) -> Markup:
     """The marker of a set on a short interval, as in the plots."""
-    with rc_context(_RC):
+    with rc_context(RC):
         figure = Figure(figsize=(26 / 72, 12 / 72))
         figure.patch.set_visible(False)
         axes = figure.add_axes((0, 0, 1, 1))
@@ -280,18 +234,7 @@ def key(style: Style) -> Markup:
         axes.set_ylim(-6, 6)
         axes.plot((2, 24), (0, 0), color=style.colour, linewidth=1.6)
         axes.plot(13, 0, **_marker(style))
-        return _svg(figure, "")
-
-
-def _canvas(height: float, *, left: float, right: float, top: float, bottom: float) -> tuple[Figure, Axes]:
-    """A figure whose points are the page's pixels, with axes inside these margins."""
-    figure = Figure(figsize=(_WIDTH / 72, height / 72))
-    figure.patch.set_visible(False)
-    axes = figure.add_axes(
-        (left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, (height - top - bottom) / height)
-    )
-    axes.patch.set_visible(False)
-    return figure, axes
+        return svg(figure, "")
 
 
 def _title(figure: Figure, title: str, height: float, style: Style | None = None) -> None:
@@ -311,7 +254,7 @@ def _draw_row(axes: Axes, y: int, row: Row, limits: tuple[float, float]) -> None
     low, high = limits
     if row.reference is not None and row.reference.known:
         start, end = (min(max(v, low), high) for v in (row.reference.low, row.reference.high))
-        axes.fill_between((start, end), y - 0.36, y + 0.36, color=_SHADE, linewidth=0, zorder=0)
+        axes.fill_between((start, end), y - 0.36, y + 0.36, color=SHADE, linewidth=0, zorder=0)
     start, end = (min(max(v, low), high) for v in (row.interval.low, row.interval.high))
     axes.plot((start, end), (y, y), color=row.style.colour, linewidth=1.6, zorder=2, solid_capstyle="butt")
     for beyond, where, arrow in ((row.interval.low < low, low, "<"), (row.interval.high > high, high, ">")):
@@ -406,21 +349,3 @@ def _shortened(name: str) -> str:
 def _spoken(rows: Iterable[Row]) -> str:
     """The plot for a reader who does not see it."""
     return "; ".join(f"{row.name} {rounded(row.interval.value, row.interval.low, row.interval.high)}" for row in rows)
-
-
-def _svg(figure: Figure, label: str) -> Markup:
-    """The figure as an element of the page: its own ids, the page's colours and type, any width."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    drawn = buffer.getvalue()
-    width, height = (value * 72 for value in figure.get_size_inches())
-    body = drawn[drawn.index(">", drawn.index("<svg")) + 1 :]
-    body = _NOT_FOR_THE_PAGE.sub("", body)
-    own = f"p{hashlib.sha256(drawn.encode()).hexdigest()[:10]}-"
-    body = re.sub(r'\bid="', f'id="{own}', body)
-    body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{own}", body)
-    body = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", body)
-    body = re.sub("#fe[01][0-9]00", lambda found: _PLACEHOLDERS[found.group()], body)
-    body = re.sub(r"\s*\n\s*", "\n", body)
-    spoken = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
-    return Markup(f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" {spoken}>{body}')

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, JsonValue
 
-from morphogen.evaluation.records import Comparison, Record
+from morphogen.evaluation.records import Comparison, Record, Usefulness
 
 
 def _plain(value: Any) -> Any:
@@ -99,6 +99,7 @@ class SpecimenRecord(Record):
         split: how training and held-out images were kept apart, in a sentence.
         comparison: what was found.
         methods: the methods, in the order of the rows.
+        usefulness: what the generated images are worth for training a segmentation network, where that was asked.
     """
 
     name: str
@@ -112,6 +113,7 @@ class SpecimenRecord(Record):
     split: str
     comparison: Comparison
     methods: tuple[MethodRecord, ...]
+    usefulness: Usefulness | None = None
 
 
 class StudyRecord(Record):

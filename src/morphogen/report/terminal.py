@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from morphogen.evaluation.paired import PairedScore, paired_summary
-from morphogen.evaluation.records import Comparison, Diversity, Reading, Score
+from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Score
 from morphogen.report.notation import number, rounded
 from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval, verdict
 
 _NAME, _ROLE, _RATIO, _VALUE, _FLOOR, _COUNT = 18, 9, 19, 26, 11, 7  # columns of a table, in characters
+_MEAN = 16
 _LONG_NAME = 32  # where there is no column of the floor
 
 
@@ -29,9 +30,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for metric, features in dict.fromkeys((s.metric, s.features) for s in comparison.scores):
         scores = [s for s in comparison.scores if (s.metric, s.features) == (metric, features)]
         console.print(_scores(f"{metric} over {features}" if features else metric, scores))
-    for descriptor in dict.fromkeys(r.descriptor for r in comparison.readings):
-        readings = [r for r in comparison.readings if r.descriptor == descriptor and r.role != "identity"]
-        console.print(_readings(readings))
+    console.print(_physics(comparison))
+    _item(console, "= equivalent within the margin of the specimen; ≠ different by more; ? these fields cannot decide;")
+    _item(console, "~ the spread between fields differs.")
     for metric in dict.fromkeys(d.metric for d in comparison.diversities):
         console.print(_diversities([d for d in comparison.diversities if d.metric == metric]))
     _heading(console, "In words")
@@ -113,26 +114,35 @@ def _scores(title: str, scores: Sequence[Score]) -> Table:
     return table
 
 
-def _readings(readings: Sequence[Reading]) -> Table:
-    unit = f" ({readings[0].unit})" if readings[0].unit else ""
-    table = _table(f"{readings[0].descriptor}{unit}")
-    table.add_column("set", width=_LONG_NAME, overflow="fold")
-    table.add_column("role", width=_ROLE)
-    table.add_column("against measured", width=_RATIO)
-    table.add_column("mean", width=_VALUE)
-    table.add_column("fields", width=_COUNT, justify="right", overflow="fold")
-    measured = next((reading_interval(r) for r in readings if r.role == "measured"), None)
-    for r in readings:
+def _physics(comparison: Comparison) -> Table:
+    """A line a descriptor: the measured mean, and each generated set against it."""
+    sets = list(dict.fromkeys(e.compared for e in comparison.equivalences if e.role in ("generated", "another")))
+    table = _table("Descriptors: difference of means from the measured ones")
+    table.add_column("descriptor", width=_LONG_NAME, overflow="fold")
+    table.add_column("measured", width=_MEAN, overflow="fold")
+    for name in sets:
+        table.add_column(Text(name), width=_RATIO, overflow="fold")
+    found = {(e.descriptor, e.compared): e for e in comparison.equivalences}
+    for r in (r for r in comparison.readings if r.role == "measured"):
         mean = reading_interval(r)
+        shown = rounded(mean.value, mean.low, mean.high) if mean.known else None
         table.add_row(
-            Text(r.compared),
-            r.role,
-            "" if r.role == "measured" else _against(mean, measured),
-            Text(r.invalid) if r.mean is None else _numbers(mean),
-            str(r.n),
-            style="" if r.role in ("measured", "generated") else "dim",
+            Text(r.descriptor),
+            Text("no value" if shown is None else f"{shown.value}{shown.power} {r.unit}".rstrip()),
+            *(_against_margin(found.get((r.descriptor, name))) for name in sets),
         )
     return table
+
+
+def _against_margin(e: Equivalence | None) -> Text:
+    if e is None or e.verdict == "invalid":
+        return Text("no value", style="dim")
+    mark, style = {"equivalent": ("=", "green"), "different": ("≠", "red")}.get(e.verdict, ("?", "yellow"))
+    mark += "~" if e.distribution_differs and e.verdict != "different" else ""
+    if e.difference is None or e.difference_95 is None:
+        return Text(f"{mark} too few have it", style=style)
+    text = rounded(e.difference, *e.difference_95)
+    return Text(f"{mark} {'' if text.value.startswith(('−', '-')) else '+'}{text.value}{text.power}", style=style)
 
 
 def _diversities(diversities: Sequence[Diversity]) -> Table:

@@ -10,6 +10,9 @@ The measure that names the closest method is the first kernel distance that can 
 noise; the others are then asked whether they agree. A measure that takes noise for measured images is set
 aside, and the text says so. "Closest" is never said without the measure, nor without the descriptors where they
 speak against it.
+
+The descriptors are judged by tests of equivalence (``evaluation/equivalence.py``), which do tell "the same, within a
+margin" from "not enough images to say".
 """
 
 import math
@@ -18,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from morphogen.evaluation.records import Comparison, Diversity, Reading, Role, Score
+from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Reading, Role, Score
 from morphogen.report.notation import Rounded, counted, listed, number, rounded
 
 SMALL_SAMPLE = 30
@@ -29,7 +32,7 @@ KERNEL_DISTANCES = ("kernel distance", "KID")
 IN_NUMBERS = 3
 """This many descriptors that differ are told with their numbers; the table has the others'."""
 
-About = Literal["closest", "controls", "agreement", "physics", "variety", "caution"]
+About = Literal["closest", "controls", "agreement", "physics", "copies", "variety", "caution"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,9 @@ def verdict(comparison: Comparison, remarks: Mapping[str, str] | None = None) ->
     if not usable:
         why = "no generated set was scored" if not methods else "no measure tells measured images from noise"
         closest = Sentence("closest", f"None can be called closest to the measured {comparison.specimen}: {why}.")
-        return Verdict((), methods, "", (closest, *_physics(comparison, ())[0], *_variety(comparison), *cautions))
+        physics, *_ = _physics(comparison, ())
+        rest = (*physics, *_copies(comparison), *_variety(comparison), *cautions)
+        return Verdict((), methods, "", (closest, *rest))
     headline = min(usable, key=lambda m: (m.higher_is_better, m.metric not in KERNEL_DISTANCES))
     leaders = headline.leaders
     agreement, contradicted = _agreement(headline, usable)
@@ -160,6 +165,7 @@ def verdict(comparison: Comparison, remarks: Mapping[str, str] | None = None) ->
         *_against_controls(headline),
         *agreement,
         *physics,
+        *_copies(comparison),
         *_variety(comparison),
         *cautions,
     )
@@ -375,56 +381,111 @@ def _agreement(headline: _Measure, usable: Sequence[_Measure]) -> tuple[list[Sen
 
 
 def _physics(comparison: Comparison, leaders: Sequence[str]) -> tuple[list[Sentence], list[Sentence], tuple[str, ...]]:
-    """The descriptors of each method against those of the measured set, leaders first.
+    """Which descriptors of each method are equivalent to measured ones, differ, or cannot be decided; leaders first.
 
     Returns:
         A sentence for each method; what belongs beside the headline, and the methods that it is about, where fewer
         descriptors differ than for any leader.
     """
-    measured = {r.descriptor: r for r in comparison.readings if r.role == "measured" and _has_interval(r)}
-    names = dict.fromkeys(r.compared for r in comparison.readings if r.role == "generated")
+    tests = [e for e in comparison.equivalences if e.role == "generated" and e.verdict != "invalid"]
+    names = dict.fromkeys(e.compared for e in tests)
     ordered = [*(n for n in leaders if n in names), *(n for n in names if n not in leaders)]
     found, differing, asked = [], {}, {}
     for name in ordered:
-        readings = [r for r in comparison.readings if r.compared == name and r.role == "generated"]
-        pairs = [(r, measured[r.descriptor]) for r in readings if r.descriptor in measured and _has_interval(r)]
-        if not pairs:
-            continue
-        same = [(r, m) for r, m in pairs if reading_interval(r).overlaps(reading_interval(m))]
-        other = [(r, m) for r, m in pairs if not reading_interval(r).overlaps(reading_interval(m))]
-        differing[name], asked[name] = len(other), len(pairs)
+        of_set = [e for e in tests if e.compared == name]
+        of = {v: [e for e in of_set if e.verdict == v] for v in ("equivalent", "different", "undecided")}
+        differing[name], asked[name] = len(of["different"]), len(of_set)
         parts = []
-        if other:
-            in_numbers = [_difference(r, m) for r, m in other[:IN_NUMBERS]]
-            too = [r.descriptor for r, _ in other[IN_NUMBERS:]]
-            parts.append(listed(in_numbers))
-            if too:
-                parts.append(f"{listed(too)} {'differ' if len(too) > 1 else 'differs'} too")
-        if same:
-            r, m = same[0]
-            fields = _fields(m.n, r.n)
-            rest = [s.descriptor for s, _ in (same if other else same[1:])]
-            among = f"its {listed(rest, 'or')}"
-            if len(rest) > IN_NUMBERS:
-                among = f"any of its other {len(rest)} descriptors"
-            if other:
-                parts.append(f"no difference was found in {among} {fields}")
-            else:
-                parts.append(
-                    f"its {r.descriptor}, {_reading(r)}, could not be told from the measured {_reading(m)} {fields}"
-                    f"{f', nor could {among}' if rest else ''}"
-                )
+        if of["different"]:
+            farthest = sorted(of["different"], key=_margins_away, reverse=True)
+            rest = len(farthest) - IN_NUMBERS
+            also = [f"{rest} more differ" if rest > 1 else "one more differs"] * (rest > 0)
+            parts.append(listed([*map(_difference, farthest[:IN_NUMBERS]), *also]))
+        if of["undecided"]:
+            parts.append(f"these fields cannot decide {_some(of['undecided'])}{_needed(of['undecided'])}")
+        only_spread = [e for e in of["equivalent"] if e.distribution_differs]
+        if only_spread:
+            parts.append(
+                f"in {_some(only_spread)} its fields vary otherwise than measured ones, though the means agree"
+            )
+        share = f"{len(of['equivalent'])} of {len(of_set)} descriptors are equivalent to the measured ones"
+        if of["equivalent"]:
+            parts.insert(0, f"{share} ({_some(of['equivalent'])})")
+        else:
+            parts.insert(0, f"none of {len(of_set)} descriptors is shown to be equivalent to the measured ones")
         found.append(Sentence("physics", f"{name}: {'; '.join(parts)}."))
     ahead = [n for n in differing if n not in leaders and all(differing[n] < differing.get(x, 0) for x in leaders)]
     against = []
     if leaders and ahead:
-        share = {n: f"{differing[n]} of {asked[n]} for {n}" for n in differing}
+        shares = {n: f"{differing[n]} of {asked[n]} for {n}" for n in differing}
         text = (
-            "The descriptors say otherwise: a difference from measured images was found in"
-            f" {listed([share[n] for n in leaders])}, but in {listed([share[n] for n in ahead])}."
+            "The descriptors say otherwise: a difference from measured images beyond the margin was found in"
+            f" {listed([shares[n] for n in leaders])}, but in {listed([shares[n] for n in ahead])}."
         )
         against.append(Sentence("closest", text))
     return found, against, tuple(ahead) if leaders else ()
+
+
+def _margins_away(e: Equivalence) -> float:
+    """How many margins the means are apart; what most fields lack is farther than any number."""
+    return abs(e.difference) / e.margin if e.difference is not None and e.margin else math.inf
+
+
+def _difference(e: Equivalence) -> str:
+    """In words, such as: its porosity is 0.05 [0.04, 0.06] above the measured one (margin 0.02)."""
+    if e.reason or e.difference is None or e.difference_95 is None or e.margin is None:
+        return f"{e.descriptor} ({e.reason.rstrip('.')})"
+    sign = -1 if e.difference < 0 else 1
+    ends = sorted(sign * end for end in e.difference_95)
+    unit = f" {e.unit}" if e.unit and e.unit != "1" else ""
+    return (
+        f"its {e.descriptor} is {rounded(sign * e.difference, *ends)}{unit} {'below' if sign < 0 else 'above'} the"
+        f" measured one (margin {number(e.margin)})"
+    )
+
+
+def _some(tests: Sequence[Equivalence]) -> str:
+    """Names of a few descriptors, and how many more."""
+    names = [e.descriptor for e in tests]
+    more = len(names) - IN_NUMBERS
+    return listed(names) if more < 2 else listed([*names[:IN_NUMBERS], f"{counted(more)} more"])
+
+
+def _needed(undecided: Sequence[Equivalence]) -> str:
+    """How many fields would decide half of the undecided descriptors, and the whole of them where that is known."""
+    known = sorted(e.fields_needed for e in undecided if e.fields_needed is not None)
+    if not known:
+        return ", nor would any number worth collecting"
+    half = known[(len(undecided) - 1) // 2] if len(known) > (len(undecided) - 1) // 2 else known[-1]
+    of = "it" if len(undecided) == 1 else f"{counted(sum(n <= half for n in known))} of these"
+    return f"; about {number(half)} fields of each set would decide {of}"
+
+
+def _copies(comparison: Comparison) -> list[Sentence]:
+    """Whether images are copies of training images, or lean on them."""
+    found: list[str] = []
+    clean: list[str] = []
+    for of_set in comparison.memorisations:
+        spaces = [s for s in (of_set.pixels, of_set.features) if s is not None]
+        copied = [s for s in spaces if s.more_than_chance]
+        for s in copied:
+            share = rounded(100 * s.copies.value, 100 * s.copies.low, 100 * s.copies.high)
+            found.append(
+                f"{of_set.compared}: {s.copies.hits} of {s.copies.n} images, {share} %, are copies of training images,"
+                f" by their distance in {s.space.split(',')[0]}."
+            )
+        leaning = [s for s in spaces if s.median_ratio.high < 1]
+        for s in leaning:
+            ratio = rounded(s.median_ratio.value, s.median_ratio.low, s.median_ratio.high)
+            found.append(
+                f"{of_set.compared} leans on its training images: their median distance in {s.space.split(',')[0]} is"
+                f" {ratio} of that of held-out measured images."
+            )
+        if spaces and not copied and not leaning:
+            clean.append(of_set.compared)
+    if clean:
+        found.append(f"No more copies of training images were found among those of {listed(clean)} than chance finds.")
+    return [Sentence("copies", text) for text in found]
 
 
 def _variety(comparison: Comparison) -> list[Sentence]:
@@ -467,7 +528,7 @@ def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Seq
             f"{listed(blind)} cannot tell measured images from noise here and {_be(blind)} left out of the judgement."
         )
     sizes = [n for s in comparison.scores for n in (s.estimate.n_measured, s.estimate.n_generated)]
-    sizes += [r.n for r in comparison.readings if _has_interval(r)]
+    sizes += [r.n + r.n_invalid for r in comparison.readings]
     if sizes and min(sizes) < SMALL_SAMPLE:
         found.append(
             f"The smallest set has {counted(min(sizes))} {_plural('field', min(sizes))}, fewer than"
@@ -527,18 +588,6 @@ def _variety_of(diversity: Diversity) -> Interval:
     if diversity.higher_is_more_diverse:
         return Interval(e.value, e.low, e.high)
     return Interval(-e.value, -e.high, -e.low)
-
-
-def _reading(reading: Reading) -> str:
-    interval = reading_interval(reading)
-    text = str(rounded(interval.value, interval.low, interval.high))
-    return f"{text} {reading.unit}" if reading.unit and reading.unit != "1" else text
-
-
-def _difference(generated: Reading, measured: Reading) -> str:
-    more = reading_interval(measured).below(reading_interval(generated))
-    where = "above" if more else "below"
-    return f"its {generated.descriptor}, {_reading(generated)}, is {where} the measured {_reading(measured)}"
 
 
 def _fields(measured: int, generated: int) -> str:

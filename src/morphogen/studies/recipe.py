@@ -88,6 +88,7 @@ class SpecimenRecipe(RecipePart):
         images: images to read.
         another_phantom, another_images: measured images of another specimen, for the control of that name.
         segmentation: how the phase is told, "otsu", "level=112", "masks", ...; by default as its kind says.
+        with_masks: methods learn image and mask together, and so generate both.
         crop: height and width of what is trained, generated and compared.
         symmetries: flips and turns that the specimen allows; by default those of its kind.
         held_out: share of the measured area that no method sees.
@@ -101,6 +102,7 @@ class SpecimenRecipe(RecipePart):
     another_phantom: PhantomSource | None = None
     another_images: FileSource | None = None
     segmentation: str | None = None
+    with_masks: bool = False
     crop: tuple[int, int] = (64, 64)
     symmetries: tuple[Literal["flip_horizontal", "flip_vertical", "quarter_turn"], ...] | None = None
     held_out: float = Field(default=0.3, gt=0, lt=1)
@@ -115,6 +117,18 @@ class SpecimenRecipe(RecipePart):
         return self
 
 
+class UsefulnessRecipe(RecipePart):
+    """How the worth of generated images is measured: a segmentation network is trained on them.
+
+    Attributes:
+        images: crops seen in each training.
+        seeds: trainings of each kind.
+    """
+
+    images: int = Field(default=4000, ge=1)
+    seeds: int = Field(default=3, ge=2)
+
+
 class EvaluationRecipe(RecipePart):
     """How sets are compared.
 
@@ -124,6 +138,8 @@ class EvaluationRecipe(RecipePart):
         inception: TorchScript file of the Inception network, for "inception".
         download_inception: fetch the standard file instead.
         resamples: replicates of the bootstrap.
+        usefulness: where given, for specimens whose methods learn masks too, a segmentation network is trained on
+            measured images, on generated ones and on both.
     """
 
     fields: int = Field(default=256, ge=8)
@@ -131,6 +147,7 @@ class EvaluationRecipe(RecipePart):
     inception: str | None = None
     download_inception: bool = False
     resamples: int = Field(default=200, ge=50)
+    usefulness: UsefulnessRecipe | None = None
 
     @field_validator("features")
     @classmethod

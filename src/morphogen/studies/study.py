@@ -23,7 +23,7 @@ from morphogen.evaluation.evaluate import diversity_measures, evaluate, extracto
 from morphogen.evaluation.fields import fields
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.generation.generate import timed_generation
-from morphogen.images.cropping import independent_fields, require_room
+from morphogen.images.cropping import independent_fields, require_masks, require_room
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.splitting import Split, split
@@ -31,7 +31,7 @@ from morphogen.methods.method import ImageShape, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
 from morphogen.progress import console, status
-from morphogen.report.page import write_page
+from morphogen.report.page import Exhibits, write_page
 from morphogen.report.study_record import CurvePoint, MethodRecord, SpecimenRecord, StudyRecord
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 from morphogen.studies.memory import PeakMemory
@@ -47,6 +47,7 @@ from morphogen.studies.recipe import (
 )
 from morphogen.training.run import Run, command_line
 from morphogen.training.train import DivergedError, train, uses_gpu
+from morphogen.usefulness.usefulness import usefulness
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
 _ANOTHER_SEED = 7919  # the other specimen of a phantom control must not repeat the studied ones
@@ -108,6 +109,7 @@ def study(
         where.print(f"{trainings} trainings ({_expected(read.budget, trainings)}) into {target}")
     records: list[SpecimenRecord] = []
     shown: dict[str, dict[str, ImageSet]] = {}
+    exhibits: dict[str, Exhibits] = {}
     earlier = 0.0
     try:
         for index, part in enumerate(prepared):
@@ -119,9 +121,8 @@ def study(
                 runs[method] = _trained(part, method, read, target, cpu)
                 earlier += runs[method].earlier_seconds
             if state.is_main_process:
-                record, pictures = _judged(part, runs, read, target, cpu)
+                record, shown[part.name], exhibits[part.name] = _judged(part, runs, read, target, cpu)
                 records.append(record)
-                shown[part.name] = pictures
     except KeyboardInterrupt:
         if where is not None:
             where.print(f"Stopped; everything so far is kept, go on with --continue --out {target}")
@@ -140,7 +141,7 @@ def study(
         seconds_total=time.perf_counter() - started + earlier,
         specimens=tuple(records),
     )
-    return write_page(whole, shown, target)
+    return write_page(whole, shown, target, exhibits)
 
 
 def _expected(budget: Budget, trainings: int) -> str:
@@ -180,7 +181,9 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     assert source is not None
     images = _images(source, recipe.seed, root)
     require_room(images, part.crop)
-    shape = ImageShape(images.channels, *part.crop)
+    if part.with_masks:
+        require_masks(images)
+    shape = ImageShape(images.channels + part.with_masks, *part.crop)
     for method, settings in recipe.methods.items():
         suited = method_class(method).suited(method_settings(method, settings), on_gpu=uses_gpu(cpu))
         method_class(method).sizes(suited).check(method, shape)
@@ -192,6 +195,12 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
         require_room(others, part.crop)
         another[label] = others
     divided = split(images, crop=part.crop, held_out=part.held_out, seed=recipe.seed)
+    shared = set(divided.training.specimens) & set(divided.held_out.specimens)
+    if recipe.evaluation.usefulness is not None and part.with_masks and shared:
+        raise Problem(
+            f"{name}: usefulness is tested on unseen specimens, and {sorted(shared)[0]} is in both parts",
+            do="give two specimens or more, or leave usefulness out",
+        )
     _require_evaluation(divided, another, part, recipe)
     symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
     return _Prepared(name, part, divided, another, frozenset(symmetries))
@@ -297,6 +306,7 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
                 symmetries=part.symmetries,
                 seed=recipe.seed,
                 clip_percent=part.recipe.clip_percent,
+                with_masks=part.recipe.with_masks,
                 go_on=resume,
                 cpu=cpu,
             )
@@ -309,7 +319,7 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
 
 def _judged(
     part: _Prepared, runs: Mapping[str, _Trained], recipe: Recipe, target: Path, cpu: bool
-) -> tuple[SpecimenRecord, dict[str, ImageSet]]:
+) -> tuple[SpecimenRecord, dict[str, ImageSet], Exhibits]:
     """Generate from every run, compare, and put on record."""
     generated: dict[str, ImageSet] = {}
     methods = []
@@ -320,9 +330,9 @@ def _judged(
         write_images(drawn.images, folder)
         methods.append(_method_record(method, trained, drawn.seconds_per_image, cpu))
     with status(f"{part.name}: comparing") as tell:
-        comparison = evaluate(
+        found = evaluate(
             measured=part.split.held_out,
-            floor=part.split.training,
+            training=part.split.training,
             generated=generated,
             another=part.another,
             specimen=part.recipe.kind,
@@ -336,6 +346,21 @@ def _judged(
             resamples=recipe.evaluation.resamples,
             progress=lambda words: tell(f"{part.name}: {words}"),
         )
+    worth = None
+    if recipe.evaluation.usefulness is not None and part.recipe.with_masks:
+        with status(f"{part.name}: usefulness") as tell:
+            worth = usefulness(
+                training=part.split.training,
+                generated=generated,
+                test=part.split.held_out,
+                crop=part.recipe.crop,
+                symmetries=part.symmetries,
+                images_seen=recipe.evaluation.usefulness.images,
+                seeds=recipe.evaluation.usefulness.seeds,
+                seed=recipe.seed,
+                cpu=cpu,
+                progress=lambda words: tell(f"{part.name}: {words}"),
+            )
     source = part.recipe.images
     record = SpecimenRecord(
         name=part.name,
@@ -347,10 +372,12 @@ def _judged(
         crop_px=part.recipe.crop,
         spacing_um=part.split.held_out[0].spacing_um,
         split=part.split.how,
-        comparison=comparison,
+        comparison=found.comparison,
         methods=tuple(methods),
+        usefulness=worth,
     )
-    return record, {"measured": part.split.held_out, **generated, **part.another}
+    shown = {"measured": part.split.held_out, **generated, **part.another}
+    return record, shown, Exhibits(found.segmentation, found.closest)
 
 
 def _method_record(method: str, trained: _Trained, seconds_per_image: float, cpu: bool) -> MethodRecord:

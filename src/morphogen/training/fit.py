@@ -1,4 +1,4 @@
-"""The only training loop. It knows phases and losses; it does not know what a VAE, a GAN or a DDPM is.
+"""The only training loop. It knows phases and losses; it does not know what a VAE, a GAN, a DDPM or a U-Net is.
 
 Device, precision and processes are accelerate's. Every process takes its share of one global batch, whose
 crops and noise depend on the running number of the image alone; gradients are averaged over processes
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from morphogen.mathematics.randomness import Randomness
-from morphogen.methods.method import Batch, GenerativeMethod, Phase
+from morphogen.methods.method import Batch, Phase, Trainable
 from morphogen.training.weight_averaging import AveragedWeights
 
 _NOISE = 1000  # streams of phase i have purpose _NOISE + i: kept apart from crops and from samples
@@ -92,7 +92,7 @@ class NotFiniteError(Exception):
         super().__init__(f"phase {phase}, step {step}")
 
 
-def new_state(method: GenerativeMethod) -> TrainingState:
+def new_state(method: Trainable) -> TrainingState:
     """Fresh optimisers and averages for a method."""
     optimisers: dict[tuple[str, ...], torch.optim.Adam] = {}
     for phase in method.phases:
@@ -116,7 +116,7 @@ def learning_rate(phase: Phase, fraction: float, images_seen: int) -> float:
 
 
 def fit(
-    method: GenerativeMethod,
+    method: Trainable,
     crops: Callable[[int, int], Tensor],
     plan: Plan,
     state: TrainingState,

@@ -54,7 +54,7 @@ class PrecisionRecall:
         X, Y = X - centre, Y - centre
         # Equal rows (blank fields) are at distance 0 up to rounding; four of them make a ball of radius 0.
         rounding = 1e-12 * (X**2).sum(axis=1).max()
-        radii_X, radii_Y = _radii(X, self.neighbours) + rounding, _radii(Y, self.neighbours) + rounding
+        radii_X, radii_Y = (neighbour_radii(rows, self.neighbours) + rounding for rows in (X, Y))
         realistic, covered = _inside(X, Y, radii_X, radii_Y)
         return (
             self._share(realistic, generated, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_COMPARED),
@@ -91,11 +91,11 @@ def precision_and_recall(
     return precision.estimate, recall.estimate
 
 
-def _radii(rows: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
+def neighbour_radii(rows: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
     """Squared distance of each row to its k-th nearest other row, ``(n,)``."""
     radii = np.empty(len(rows))
     for start in range(0, len(rows), ROWS):
-        squared = _squared_distances(rows[start : start + ROWS], rows)
+        squared = squared_distances(rows[start : start + ROWS], rows)
         squared[np.arange(len(squared)), np.arange(start, start + len(squared))] = np.inf  # not itself
         radii[start : start + ROWS] = np.partition(squared, neighbours - 1, axis=1)[:, neighbours - 1]
     return radii
@@ -111,13 +111,13 @@ def _inside(
     Y_in_X, X_in_Y = np.zeros(len(Y), dtype=bool), np.zeros(len(X), dtype=bool)
     for start in range(0, len(X), ROWS):
         block = slice(start, start + ROWS)
-        squared = _squared_distances(X[block], Y)
+        squared = squared_distances(X[block], Y)
         Y_in_X |= (squared <= radii_X[block, None]).any(axis=0)
         X_in_Y[block] = (squared <= radii_Y).any(axis=1)
     return Y_in_X, X_in_Y
 
 
-def _squared_distances(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def squared_distances(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """|x_i - y_j|^2, ``(n, m)``."""
     squared: NDArray[np.float64] = x @ y.T
     squared *= -2
