@@ -49,9 +49,9 @@ def two_point_correlation() -> tuple[str, float, str, float]:
     pores = field.labels == 1
     return (
         "S2, radial and directional, 512 x 512",
-        fastest(lambda: DESCRIPTOR(Section(field.picture, pores)), 4 * RUNS),
+        fastest(lambda: DESCRIPTOR(Section(field.picture, pores))),
         "porespy, radial",
-        fastest(lambda: porespy.metrics.two_point_correlation(pores), 4 * RUNS),
+        fastest(lambda: porespy.metrics.two_point_correlation(pores)),
     )
 
 
@@ -64,9 +64,9 @@ def two_point_correlation_of_a_volume() -> tuple[str, float, str, float]:
     pores = smooth < np.quantile(smooth, 0.25)
     return (
         "S2, radial and directional, 128 x 128 x 128",
-        fastest(lambda: correlation_of(pores), 2 * RUNS),
+        fastest(lambda: correlation_of(pores)),
         "porespy, radial",
-        fastest(lambda: porespy.metrics.two_point_correlation(pores), 2 * RUNS),
+        fastest(lambda: porespy.metrics.two_point_correlation(pores)),
     )
 
 

@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
 
 def test_the_grey_range_is_that_of_the_measured_images_and_no_row_depends_on_another():
     plain, bright = found(), found(generated={"gan": striped("xy", seed=1, scale=1.5)})
-    measured = IntensityMap.of(striped("abc"))
+    measured = IntensityMap.of(striped("abc"), clip_percent=0.5)
     assert bright.grey_range == (measured.low, measured.high)
     assert bright.rows[:2] == plain.rows[:2]
     assert bright.rows[2].dice != plain.rows[2].dice
@@ -124,15 +124,29 @@ def test_rows_start_alike_and_both_means_every_other_crop(monkeypatch):
         assert torch.equal(other, weights)
         assert with_plan == plan
     assert not torch.equal(starts[1][0], weights)
-    intensity = IntensityMap.of(striped("abc"))
+    intensity = IntensityMap.of(striped("abc"), clip_percent=0.5)
     sources = [
         RandomCrops(images, (16, 20), intensity, frozenset({"flip_horizontal"}), 0, with_masks=True)
         for images in (striped("abc"), striped("xy", seed=1))
     ]
-    assert torch.equal(measured, sources[0](2, 6))
-    assert torch.equal(generated, sources[1](2, 6))
-    assert torch.equal(both[0::2], sources[0](1, 3))
-    assert torch.equal(both[1::2], sources[1](1, 3))
+
+    def of(source, *numbers):  # every crop shows the phase, so the first of eight tries is taken
+        return torch.cat([source(8 * number, 1) for number in numbers])
+
+    assert torch.equal(measured, of(sources[0], 2, 3, 4, 5, 6, 7))
+    assert torch.equal(generated, of(sources[1], 2, 3, 4, 5, 6, 7))
+    assert torch.equal(both[0::2], of(sources[0], 1, 2, 3))
+    assert torch.equal(both[1::2], of(sources[1], 1, 2, 3))
+
+
+def test_every_other_crop_shows_a_rare_phase(monkeypatch):
+    """12 of 41 places show it, 29 %, and one of eight tries does in 94 %; 100 crops each, within 3 deviations."""
+    seen = []
+    monkeypatch.setattr(module, "fit", lambda network, crops, *_: iter(seen.append(crops(0, 200)) or ()))
+    found(training=striped("abc", size=(16, 60)), generated={})
+    shows = (seen[0][:, -1] > 0).flatten(1).any(1)
+    assert 0.15 < shows[0::2].float().mean() < 0.43
+    assert shows[1::2].float().mean() > 0.86
 
 
 def test_dice_and_iou_are_those_of_scipy_over_all_pixels_of_a_specimen():

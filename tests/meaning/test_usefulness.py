@@ -7,7 +7,6 @@ import pytest
 from morphogen.images.image_set import Pictures
 from morphogen.phantoms.camera import Camera
 from morphogen.phantoms.phantom import image_set, phantoms
-from morphogen.usefulness.segmentation_network import Settings
 from morphogen.usefulness.usefulness import usefulness
 
 CAMERA = Camera(blur_px=1.0, read_noise=0.15)
@@ -29,9 +28,8 @@ def rows():
         test=roots(6, seed=2),
         crop=(32, 32),
         symmetries=frozenset({"flip_horizontal"}),
-        images_seen=480,
+        images_seen=400,
         seeds=2,
-        settings=Settings(batch_size=8),
         cpu=True,
     )
     return {row.trained_on: row for row in found.rows}

@@ -15,12 +15,12 @@ reach. One hundredth of a hundred fields is one field, so the quantile is read f
 x = log d, exponential below u (peaks over threshold: Pickands, Annals of Statistics 3, 119, 1975, with shape 0). With
 m of n values below u, m the larger of n/5 and 8,
 
-    P(X < x) = (m / n) exp(-(u - x) / b),   b = (1 + 1/sqrt(m)) mean(u - x_i);   log threshold = u - b log(m / (0.01 n)).
+    P(X < x) = (m / n) exp(-(u - x) / b),   b = (1 + 1/sqrt(m)) mean(u - x_i);   log threshold = u - b log(100 m / n).
 
-The scale b is taken one standard error larger than found, since copies are far away and false alarms are not. On average
-this gives 0.7 to 1.0 % false alarms among fields of new phantoms (three kinds, thresholds from 30 to 240 fields) and 0
-to 0.9 % over normal, Gumbel, t (4 degrees of freedom) and contaminated normal distributions, n = 16 to 256; a
-normal fit by median and MAD gives up to 7.7 %.
+The scale b is taken one standard error larger than found, since copies are far away and false alarms are not. On
+average this gives 0.7 to 1.0 % false alarms among fields of new phantoms (three kinds, thresholds from 30 to 240
+fields) and 0 to 0.9 % over normal, Gumbel, t (4 degrees of freedom) and contaminated normal distributions, n = 16 to
+256; a normal fit by median and MAD gives up to 7.7 %.
 
 **What is reported.** The share of copies among the generated fields. The share of false alarms by cross-validation:
 each half of the held-out fields is judged by the threshold of the other; halves are whole specimens where there are
@@ -32,9 +32,9 @@ over that of held-out ones, which lies below 1 where fields lean on training ima
 Valid where the held-out fields are measured as the training images are and are as like them as new fields of the same
 specimens would be; those of another material are further away and set the threshold too high. Fields smoother than
 measured ones are a little easier to match: a Gaussian blur of 1.5 pixels lowers the median d of held-out phantoms by
-0.2 to 2 %. Not seen: a copy that is scaled, sheared or inverted; a noisy copy of a place that the training images hold more
-than about five times. Its twins make the mean in the denominator small; that mean counts as ``SAME_PLACE`` at least, so
-that an exact copy is always seen.
+0.2 to 2 %. Not seen: a copy that is scaled, sheared or inverted; a noisy copy of a place that the training images hold
+more than about five times. Its twins make the mean in the denominator small; that mean counts as ``SAME_PLACE`` at
+least, so that an exact copy is always seen.
 
 Fields whose standard deviation is below ``FEATURELESS`` of the grey range of the training images show nothing to be
 recognised by. They are counted and left out.
@@ -86,6 +86,9 @@ SAME_PLACE = 0.05
 
 LEAST = 1e-6
 """Relative distance of an exact copy, so that it has a logarithm."""
+
+MORE_THAN_CHANCE = 0.005
+"""Fisher's exact test calls copies more frequent than false alarms below this probability, a strict one."""
 
 NOISE = (0.02, 0.05)  # of planted copies, as a share of the grey range
 GAIN = (0.9, 1.1)
@@ -296,7 +299,7 @@ def tail_threshold(values: NDArray[np.float64], share: float = FALSE_ALARMS) -> 
     """
     ordered = np.sort(values)
     lowest = min(max(8, len(values) // 5), len(values) - 1)
-    scale = (1 + lowest**-0.5) * float((ordered[lowest] - ordered[:lowest]).mean())
+    scale = (1 + 1 / math.sqrt(lowest)) * float((ordered[lowest] - ordered[:lowest]).mean())
     return float(ordered[lowest]) - scale * math.log(lowest / (share * len(values)))
 
 
@@ -412,7 +415,7 @@ def _copying(
         false_alarms=false_alarms,
         caught=None if planted is None or not len(planted) else exact_share(planted < threshold),
         threshold=threshold,
-        more_than_chance=bool(chance < 0.025),
+        more_than_chance=bool(chance < MORE_THAN_CHANCE),
         median_ratio=_median_ratio(generated, held_out, seed, resamples),
         generated=tuple(generated.values.tolist()),
         held_out=tuple(held_out.values.tolist()),

@@ -278,7 +278,7 @@ class Copying(Record):
         false_alarms: share of the held-out fields that a threshold from other held-out fields takes for copies.
         caught: share of the planted copies that are caught; None where none were planted.
         threshold: relative distance that 1 % of held-out fields stay below.
-        more_than_chance: copies are more frequent than false alarms (Fisher's exact test, one-sided, 2.5 %).
+        more_than_chance: copies are more frequent than false alarms (Fisher's exact test, one-sided, 0.5 %).
         median_ratio: median relative distance of generated over that of held-out fields; below 1 where the set leans
             on its training images.
         generated: relative distance of each generated field with contrast.

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import skeletonize
+from skimage.morphology import thin
 
 from morphogen.evaluation.segmentation.segmentation import Segmentation
 from morphogen.images.picture import Picture
@@ -82,6 +82,9 @@ class Section:
 
     @cached_property
     def skeleton(self) -> NDArray[np.bool_]:
-        """The phase thinned to lines one pixel wide (Zhang and Suen 1984), ``(height, width)``."""
-        found: NDArray[np.bool_] = skeletonize(self.phase)
+        """The phase thinned to lines one pixel wide, ``(height, width)``.
+
+        Guo and Hall (1989), since the thinning of Zhang and Suen loses diagonal lines an even number of pixels wide.
+        """
+        found: NDArray[np.bool_] = thin(self.phase)
         return found

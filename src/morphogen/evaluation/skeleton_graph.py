@@ -30,7 +30,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from skimage.morphology import thin
 
 from morphogen.evaluation.section import Section
 
@@ -54,16 +53,13 @@ class Branch:
         points: ``(n, 2)`` smoothed course, y down and x from the upper left corner of the picture.
         radii: ``(n,)`` distance from the centre of each pixel of the skeleton to the nearest one outside the phase.
         nodes: numbers of the nodes at its first and last point; -1, -1 for a ring.
+        along: ``(n,)`` arc length from the first point.
     """
 
     points: Floats
     radii: Floats
     nodes: tuple[int, int]
-
-    @property
-    def along(self) -> Floats:
-        """``(n,)`` arc length from the first point."""
-        return np.concatenate([[0.0], np.hypot(*np.diff(self.points, axis=0).T).cumsum()])
+    along: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,27 +82,15 @@ class SkeletonGraph:
     at_edge: NDArray[np.bool_]
 
     @property
-    def segments(self) -> Floats:
-        """``(k, 2)`` steps of all branches, y down and x to the right."""
-        return np.concatenate([np.diff(branch.points, axis=0) for branch in self.branches] or [np.empty((0, 2))])
-
-    @property
     def length(self) -> float:
         """Length of all branches together."""
-        return float(np.hypot(*self.segments.T).sum())
+        return float(sum(branch.along[-1] for branch in self.branches))
 
 
-@lru_cache(maxsize=1)  # the descriptors of one section are read one after the other
+@lru_cache(maxsize=8)  # the descriptors of one section are read one after the other, of a few sections at a time
 def skeleton_graph(section: Section) -> SkeletonGraph:
     """The graph of a section that is not all phase; without branches where there is no phase."""
-    return graph_of_skeleton(centre_lines(section), section.distance, section.pixel)
-
-
-@lru_cache(maxsize=1)
-def centre_lines(section: Section) -> NDArray[np.bool_]:
-    """The phase thinned to lines one pixel wide, ``(height, width)``."""
-    lines: NDArray[np.bool_] = thin(section.phase)
-    return lines
+    return graph_of_skeleton(section.skeleton, section.distance, section.pixel)
 
 
 def graph_of_skeleton(
@@ -158,7 +142,7 @@ class _Graph:
     def __init__(self, skeleton: NDArray[np.bool_], distance: Floats, pixel: tuple[float, float]) -> None:
         linked = _links(skeleton)
         count = (linked >= 0).sum(axis=1)
-        pixels = (np.argwhere(skeleton) + 0.5) * pixel
+        pixels: Floats = (np.argwhere(skeleton) + 0.5) * np.array(pixel)
         radii = distance[skeleton]
         node = _nodes(linked, count)
         sizes = np.bincount(node[node >= 0])
@@ -308,7 +292,7 @@ def _walks(linked: NDArray[np.intp], count: NDArray[np.intp], node: NDArray[np.i
 
     for start in np.flatnonzero(node >= 0).tolist():
         for step in neighbours[start]:
-            if (start, step) not in arrived and not (belongs[step] == belongs[start]):
+            if (start, step) not in arrived and belongs[step] != belongs[start]:
                 walks.append(walk(start, step))
                 arrived.add((walks[-1][-1], walks[-1][-2]))
     for start in np.flatnonzero(~seen & (count == 2)).tolist():
@@ -322,12 +306,11 @@ def _branch(path: _Path, at_edge: NDArray[np.bool_], field: Floats) -> Branch:
     for node in reversed(path.nodes):  # turned round after each, so that the node is that of the last point
         if node >= 0 and at_edge[node]:
             way = points[-1] - points[max(0, len(points) - 1 - math.ceil(4 * SMOOTHING))]
-            points, radii = (
-                np.concatenate([points, _on_the_edge(points[-1], way, field)[None]]),
-                np.append(radii, radii[-1]),
-            )
+            points = np.concatenate([points, _on_the_edge(points[-1], way, field)[None]])
+            radii = np.append(radii, radii[-1])
         points, radii = points[::-1], radii[::-1]
-    return Branch(points, radii, path.nodes)
+    along = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
+    return Branch(points, radii, path.nodes, along)
 
 
 def _smoothed(points: Floats, closed: bool) -> Floats:

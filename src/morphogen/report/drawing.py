@@ -28,8 +28,22 @@ _PLACEHOLDERS = {
     "#fe1400": "var(--series-4)",
     "#fe1500": "var(--series-5)",
     "#fe1600": "var(--series-6)",
+    "#fe2100": "var(--seen-1)",
+    "#fe2200": "var(--seen-2)",
+    "#fe2300": "var(--seen-3)",
+    "#fe2400": "var(--seen-4)",
 }
-INK, MUTED, RULE, SHADE, PAPER, *SERIES = _PLACEHOLDERS
+INK, MUTED, RULE, SHADE, PAPER = list(_PLACEHOLDERS)[:5]
+SERIES = list(_PLACEHOLDERS)[5:11]
+SEEN = list(_PLACEHOLDERS)[11:]
+"""From what is hardly seen to what is seen at once."""
+
+_ON_PAPER = {
+    INK: "#1b1f24", MUTED: "#5a636d", RULE: "#d8dce0", SHADE: "#e7eaed", PAPER: "#ffffff",
+    **dict(zip(SERIES, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"), strict=True)),
+    **dict(zip(SEEN, ("#cfe3f2", "#86b9dc", "#2f7fbc", "#0b3c6f"), strict=True)),
+}  # fmt: skip
+"""The page's colours on white, for a file."""
 
 RC: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -85,3 +99,15 @@ def svg(figure: Figure, label: str) -> Markup:
     body = re.sub(r"\s*\n\s*", "\n", body)
     spoken = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     return Markup(f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" {spoken}>{body}')
+
+
+def on_paper(colour: Colour) -> Colour:
+    """The colour that a placeholder has on white paper, for a figure that goes into a file of its own."""
+    return _ON_PAPER[colour]
+
+
+def png(figure: Figure, dots_per_inch: int = 200) -> bytes:
+    """A figure that was drawn in colours for paper, as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white")
+    return buffer.getvalue()

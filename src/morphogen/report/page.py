@@ -225,7 +225,7 @@ def write_page(
         for s in record.specimens
     ]
     text = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             study=record,
@@ -329,7 +329,7 @@ def _section(
     for name, images in pictures.items():
         crops = chosen(images, CROPS_A_ROW, seed, record.crop_px)
         title = titles.get(name, "")
-        addresses = tuple(_address(p, grey) for p in crops)
+        addresses = tuple(address(p, grey) for p in crops)
         rows.append(_Crops(name, title, name in main, crops, addresses, len(images)))
     width = rows[0].pictures[0].size[1]
     bar = scale_bar(width, record.spacing_um[1])
@@ -354,7 +354,7 @@ def _section(
         ),
         outlines=tuple(_outlines([row for row in rows if row.is_main], exhibits.segmentation, grey)),
         pairs=tuple(
-            _Strip(name, tuple(_address(p, grey) for pair in pairs[: CROPS_A_ROW // 2] for p in pair))
+            _Strip(name, tuple(address(p, grey) for pair in pairs[: CROPS_A_ROW // 2] for p in pair))
             for name, pairs in exhibits.pairs.items()
         ),
         variety_plots=tuple(_variety_plots(comparison, style)),
@@ -445,7 +445,7 @@ def _outlines(rows: Sequence[_Crops], segmentation: Segmentation | None, grey: I
         for picture in row.pictures[: CROPS_A_ROW // 2]:
             factor = max(1, round(OUTLINE_PX / picture.size[1]))
             drawn = outlined(picture, segmentation.phase(picture), grey, factor)
-            images += [_address(picture, grey), _png_address(png_bytes(drawn))]
+            images += [address(picture, grey), png_address(png_bytes(drawn))]
         yield _Strip(row.name, tuple(images))
 
 
@@ -503,12 +503,13 @@ def _definitions(record: SpecimenRecord) -> dict[str, str]:
     return found
 
 
-def _address(picture: Picture, grey: IntensityMap) -> str:
+def address(picture: Picture, grey: IntensityMap) -> str:
     """The picture as an address that holds the picture itself."""
-    return _png_address(png_bytes(shades(picture, grey)))
+    return png_address(png_bytes(shades(picture, grey)))
 
 
-def _png_address(png: bytes) -> str:
+def png_address(png: bytes) -> str:
+    """A PNG file as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
@@ -525,27 +526,28 @@ def _write_png(image: Image.Image, path: Path) -> None:
     path.write_bytes(png_bytes(image))
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates of this package, with numbers, estimates and durations as filters."""
+    made = Environment(
         loader=PackageLoader("morphogen.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "estimate": _estimate_html,
         "number": _number_html,
         "duration": _duration_html,
         "listed": listed,
     }
-    environment.globals |= {
+    made.globals |= {
         "ratio": ratio_to_floor,
         "floor": floor_in_ratios,
         "interval_of": reading_interval,
         "interval": Interval,
     }
-    return environment
+    return made
 
 
 def _datum(value: float, shown: str) -> Markup:

@@ -96,8 +96,8 @@ def usefulness(
         test: measured images with masks, of other specimens than ``training``.
         crop: height and width of the training crops in pixels, at least 16.
         symmetries: flips and turns that the specimen allows.
-        intensity: grey range of the network; by default that of ``training`` less 0.5 % of the pixels at each end, since a
-            few glints would leave little contrast to the rest; never that of generated images.
+        intensity: grey range of the network; by default that of ``training`` less 0.5 % of the pixels at each end,
+            since a few glints would leave little contrast to the rest; never that of generated images.
         images_seen: budget of each training, in crops. A crop of 64 x 64 takes about 10 ms on one core.
         seeds: trainings of each row, at least two.
         seed: of the first training; the others follow it: ``seed + 1``, ...

@@ -1,16 +1,16 @@
 """Fractal dimension of the roots' centre lines, by counting boxes.
 
-The number N(s) of squares of side s, on a grid, that hold a pixel of the centre lines grows as s^-D. D is the slope of the
-least-squares line through log N over log 1/s (Tatsumi, Yamauchi and Kono, Annals of Botany 64 (1989) 499, on root
-systems). A root system is no fractal: D tells how densely lines of one length fill the plane, between 1 for a single
-root and 2 where they fill the field.
+The number N(s) of squares of side s, on a grid, that hold a pixel of the centre lines grows as s^-D. D is the slope
+of the least-squares line through log N over log 1/s (Tatsumi, Yamauchi and Kono, Annals of Botany 64 (1989) 499, on
+root systems). A root system is no fractal: D tells how its lines fill the plane over these scales, about 1 for a
+single root across the field (less for one that is short against it) and 2 where they fill the field.
 
 - The centre lines are counted, not the phase, so that thick roots are no denser than thin ones.
 - Sides are powers of two of the smaller pixel side, from 2 to a quarter of the field's shorter side. Boxes of one
   pixel are left out: they count how a line was drawn, not how it lies. Fewer than three sizes give no slope.
 - For each size the grid is shifted by quarters of a box each way (by halves for boxes of two), and the smallest count
   is taken: N is defined as the least number of boxes that cover the lines.
-- Box centres follow physical lengths, so boxes are square also where pixels are not.
+- Boxes are measured in physical lengths: they are square also where pixels are not.
 """
 
 import math
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from morphogen.evaluation.descriptors.descriptor import Readings, Scalar
 from morphogen.evaluation.section import ONE_PHASE, Section
-from morphogen.evaluation.skeleton_graph import Floats, centre_lines
+from morphogen.evaluation.skeleton_graph import Floats
 
 FEWEST_SIZES = 3
 
@@ -31,7 +31,7 @@ def box_sizes(size: tuple[int, ...], pixel: tuple[float, float] = (1.0, 1.0)) ->
     pitch = min(pixel)
     quarter = min(size[0] * pixel[0], size[1] * pixel[1]) / (4 * pitch)
     powers = math.floor(math.log2(quarter) + 1e-9)
-    return pitch * 2.0 ** np.arange(1, powers + 1)
+    return np.asarray(pitch * 2.0 ** np.arange(1, powers + 1), dtype=np.float64)
 
 
 def box_counts(mask: NDArray[np.bool_], pixel: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.intp]:
@@ -60,9 +60,7 @@ class FractalDimension:
 
     name: str = "fractal dimension"
     unit: str = ""
-    definition: str = (
-        "Slope of the number of boxes that hold a piece of root over their inverse side, both as logarithms."
-    )
+    definition: str = "Slope of the number of boxes that hold a piece of root over 1/side, both as logarithms."
 
     def __call__(self, section: Section) -> Readings:
         """See ``Descriptor``."""
@@ -74,7 +72,7 @@ class FractalDimension:
         elif len(box_sizes(section.phase.shape, section.pixel)) < FEWEST_SIZES:
             height, width = section.phase.shape
             reason = f"a field of {height} x {width} pixels is too small"
-        value = None if reason else box_dimension(centre_lines(section), section.pixel)
+        value = None if reason else box_dimension(section.skeleton, section.pixel)
         return Readings({self.name: Scalar("", value, reason)})
 
 

@@ -52,19 +52,20 @@ def diameters(graph: SkeletonGraph, distance: Floats, pixel: tuple[float, float]
     """
     # A ring has no end: the radius of "node -1" is none.
     node_radii = np.append(graph.radii, 0.0)
-    points, normals, weights, keep = [], [], [], []
+    points, normals, weights = [], [], []
     for branch in graph.branches:
-        along = branch.along
-        tangent = np.gradient(branch.points, axis=0)
-        points.append(branch.points)
-        normals.append(np.stack([-tangent[:, 1], tangent[:, 0]], axis=1))
-        weights.append(np.gradient(along))
         first, last = branch.nodes
-        keep.append((along >= node_radii[first]) & (along[-1] - along >= node_radii[last]))
+        along = branch.along
+        between = (along >= node_radii[first]) & (along[-1] - along >= node_radii[last])
+        if not between.any():
+            continue
+        tangent = np.gradient(branch.points, axis=0)
+        points.append(branch.points[between])
+        normals.append(np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)[between])
+        weights.append(np.gradient(along)[between])
     if not points:
         return np.empty(0), np.empty(0)
-    p, n, kept = np.concatenate(points), np.concatenate(normals), np.concatenate(keep)
-    p, n, weight = p[kept], n[kept], np.concatenate(weights)[kept]
+    p, n, weight = np.concatenate(points), np.concatenate(normals), np.concatenate(weights)
     n /= np.maximum(np.hypot(*n.T), 1e-12)[:, None]
     side = min(pixel)
 

@@ -69,7 +69,7 @@ RADIAL, ALONG_X, ALONG_Y, ALONG_Z = (f"two-point correlation{direction}" for dir
 SINGLE = 1 << 21
 """Pixels of the phase up to which single precision is tried: there its steps are 1/8, and the check can see them."""
 
-SLAB = 1 << 19
+SLAB = 1 << 18
 """Numbers that are transformed at a time."""
 
 BEYOND_REACH = "the lag is beyond half of the shorter side"

@@ -1,10 +1,12 @@
 """Multi-level Otsu thresholds ("multi_otsu"): for images with more than two kinds of matter.
 
 Otsu (1979) for several classes, found by the fast search of Liao, Chen and Chung, J. Inf. Sci. Eng. 17 (2001) 713,
-through scikit-image: the thresholds of greatest variance between the classes, over the pooled histogram of the measured
-images in 256 bins (one a grey level for 8 bit). "multi_otsu=4:2" makes four classes and takes two of them for the phase,
-counted from its end of the grey scale: the two darkest where the phase is dark. Without an argument it is 3:1, such
-as pores beside clay and grains. As with Otsu's, the threshold stands in the middle of a gap without pixels.
+through scikit-image: the thresholds of greatest variance between the classes, over the pooled histogram of the
+measured images in 256 bins (for 8 bit grey, one a grey level).
+
+"multi_otsu=4:2" makes four classes and takes two of them for the phase, counted from its end of the grey scale: the two
+darkest where the phase is dark. Without an argument it is 3:1, as for pores beside clay and grains. As with "otsu", the
+threshold stands in the middle of a gap without pixels.
 """
 
 import numpy as np

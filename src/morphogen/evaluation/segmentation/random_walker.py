@@ -8,7 +8,7 @@ walker starts at each of the others and steps to one of four neighbours with a c
 g the grey level on a scale where the two phases' means are 0 and 1; the pixel belongs to the phase of the seed that he
 more probably meets first. So a doubtful pixel goes with those that it hangs together with, and noise is put right.
 
-Everything is fitted once, on the measured images: Otsu's threshold, the mean m and standard deviation s of either class,
+All is fitted once, on the measured images: Otsu's threshold, the mean m and standard deviation s of either class,
 
     seeds: the darkest share p of the pixels of the dark class, the brightest p of the bright one (the argument,
            "random_walker=0.5"; 0.5 where none is given: those beyond the median of their class),
@@ -21,7 +21,6 @@ scikit-image divides its beta by the standard deviation of each image; that is u
 grey weigh alike in every image. A picture without seeds of both phases is cut at Otsu's threshold.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,16 +80,8 @@ class RandomWalker:
             labels = seeds
         else:
             scaled = (grey - self.dark) / (self.bright - self.dark)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*cg_mg.*|.*pyamg.*")
-                labels = random_walker(
-                    scaled,
-                    seeds,
-                    beta=self.stiffness * 10 * float(scaled.std()),
-                    mode="cg_j",
-                    tol=TOLERANCE,
-                    prob_tol=0.1,
-                )
+            beta = self.stiffness * 10 * float(scaled.std())
+            labels = random_walker(scaled, seeds, beta=beta, mode="cg_j", tol=TOLERANCE, prob_tol=0.1)
         bright: NDArray[np.bool_] = labels == 2
         return bright if self.threshold.phase_is == "bright" else ~bright
 

@@ -5,13 +5,16 @@ second derivatives of a Gaussian; where it is bent across a bright (or dark) tub
 
     R = max over s of  s^2 max(c, 0),
 
-which a slope of the background leaves at 0. A tube of width w answers most at s = w/2; so the argument, widths in pixels
-as "ridge=2-8" (which is also the default), gives scales from half of the smaller to half of the greater one, a factor
-sqrt(2) apart at most. Responses have the unit of grey levels. Otsu's threshold on their pooled histogram over the measured
-images tells ridges from the rest; it is fixed with the scales. Pixels, not micrometres: a filter has a size on the grid.
+which a slope of the background leaves at 0. A tube of width w answers most at s = w/2. So the argument, widths in
+pixels as in "ridge=2-8" (which is also the default), gives scales from half of the smaller to half of the greater
+one, a factor sqrt(2) apart at most; pixels and not micrometres, since a filter has a size on the grid. Otsu's
+threshold on the pooled responses of the measured images, in grey levels, tells ridges from the rest; it is fixed with
+the scales.
 
-Outlines follow the filter, not the grey level: widths are right within about a pixel, thick structures beyond
-the widest scale answer at their edges only, and ends and crossings are frayed.
+Outlines follow the filter, not the grey level: thin ridges come out about a pixel too wide, structures beyond the
+widest scale answer at their edges only, and ends and crossings are frayed. On an even background a plain threshold is
+better. Bright grains and edges answer too: roots that are no brighter than the soil around them, as behind the window
+of a minirhizotron, cannot be told by any of these filters; give masks.
 """
 
 import math
