@@ -78,6 +78,7 @@ def test_a_specimen_that_was_trained_on_is_no_test():
         ),
         ({"test": Pictures([replace(p, pixels=p.pixels.astype("uint16")) for p in striped("d")])}, "pixel type of d0"),
         ({"test": changed(striped("d"), 0, mask=np.zeros((24, 24), bool))}, "test images show one phase only"),
+        ({"images_seen": 0}, "the plan: 'images' is 0: it should be"),
         ({"seeds": 1}, "cannot be told from one seed"),
         ({"generated": {"measured": striped("x")}}, "'measured' is the name of another row"),
         ({"generated": {"gan": striped("abc")}}, "'gan' holds the measured training images"),

@@ -477,6 +477,10 @@ def _usefulness_plots(found: Usefulness, style: Mapping[str, plots.Style]) -> It
         rows = [row(of, overlap) for of, overlap in zip(found.rows, overlaps, strict=True)]
         band = next((r.interval for r in rows if r.name == "measured"), None)
         yield plots.interval_plot(name, rows, axis="overlap with the true masks, higher is better", band=band)
+    above = [(r, r.dice_above_measured) for r in found.rows if r.dice_above_measured is not None and r.dice.n_seeds]
+    rows = [row(of, overlap) for of, overlap in above]
+    axis = "difference, seed by seed and specimen by specimen"
+    yield plots.interval_plot("Dice above measured images", rows, axis=axis, line=0.0)
 
 
 def _readings(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[tuple[str, tuple[Reading, ...]]]:

@@ -43,6 +43,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy import stats
 from torch import Tensor
 
@@ -54,7 +55,7 @@ from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_ON
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.problems import Problem
+from morphogen.problems import Problem, as_problem
 from morphogen.training.fit import Plan, fit, new_state
 from morphogen.training.train import uses_gpu
 from morphogen.usefulness.segmentation_network import SegmentationNetwork, Settings
@@ -110,12 +111,17 @@ def usefulness(
 
     Raises:
         Problem: an image without mask, a specimen both trained and tested on, images of different kinds or smaller
-            than a crop, masks that show one phase only, fewer than two seeds, or a name that is taken.
+            than a crop, masks that show one phase only, fewer than two seeds, a name that is taken, or no
+            budget.
     """
     named = generated if isinstance(generated, Mapping) else {"generated": generated}
     tell = progress or (lambda _: None)
     show = on_predictions or (lambda _, __: None)
     _check(training, named, test, crop, seeds)
+    try:
+        plans = [Plan(images=images_seen, seed=seed + number) for number in range(seeds)]
+    except ValidationError as error:
+        raise as_problem(error, "the plan", Plan) from None
     intensity = intensity or IntensityMap.of(training, _CLIP_PERCENT)
     tell("Otsu's threshold")
     threshold = _threshold(training)
@@ -126,11 +132,9 @@ def usefulness(
     settings = settings or Settings()
     for name, sets in trained_on.items():
         of_seeds = []
-        for number in range(seeds):
+        for number, plan in enumerate(plans):
             tell(f"segmentation network trained on {name}, {number + 1} of {seeds}")
-            network = _trained(
-                sets, crop, intensity, symmetries, Plan(images=images_seen, seed=seed + number), settings, cpu
-            )
+            network = _trained(sets, crop, intensity, symmetries, plan, settings, cpu)
             found = _segmented(network, test, crop, intensity)
             of_seeds.append(_counts(found, test))
             if number == 0:
@@ -160,7 +164,7 @@ def usefulness(
         network=f"U-Net, {'-'.join(map(str, settings.channels))} channels",
         crop_px=crop,
         images_seen=images_seen,
-        seeds=tuple(range(seed, seed + seeds)),
+        seeds=tuple(plan.seed for plan in plans),
         threshold=threshold.words,
         grey_range=(intensity.low, intensity.high),
         rows=tuple(rows),
