@@ -119,9 +119,10 @@ def compare(
 
     scores: list[Score] = []
     likelihoods: list[Likelihood] = []
+    enough = training is not None and len(training) >= 2 * FEWEST  # halves of it are held against each other
     for extractor in extractors:
         tables = _tables(extractor, sets, intensity, tell)
-        if training is not None:
+        if training is not None and enough:
             tell(f"{extractor.name}: feature likelihood")
             known = training.fingerprint == floor.fingerprint
             learned = tables["floor"] if known else extractor(training, intensity)

@@ -1,7 +1,9 @@
 """Evaluate one or more generated sets against a measured set, from nothing but the two sets of images."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +14,7 @@ from morphogen.evaluation.descriptors.vector import DescriptorVector
 from morphogen.evaluation.feature_table import FeatureExtractor, Remembering
 from morphogen.evaluation.features.extractor import extractor, extractor_names
 from morphogen.evaluation.fields import fields, halves, turned_fields
+from morphogen.evaluation.memorisation import FEWEST as FEWEST_HELD_OUT
 from morphogen.evaluation.memorisation import matched_crop, memorisations
 from morphogen.evaluation.paired import PairedScore, paired_scores
 from morphogen.evaluation.records import Comparison, Memorisation
@@ -21,6 +24,7 @@ from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_ON, Picture
 from morphogen.problems import Problem
+from morphogen.specimens.specimen import Specimen
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 
 DESCRIPTORS = "descriptors"
@@ -60,6 +64,7 @@ def evaluate(
     download_inception: bool = False,
     fields_at_most: int = 256,
     intensity: IntensityMap | None = None,
+    in_micrometres: bool = False,
     seed: int = 0,
     resamples: int = 200,
     progress: Callable[[str], None] | None = None,
@@ -85,6 +90,7 @@ def evaluate(
         download_inception: fetch the standard file (96 MB) instead; never done unless asked for.
         fields_at_most: at most so many fields of each set.
         intensity: grey range of the networks' input; by default that of the measured images.
+        in_micrometres: refuse images whose pixel size is unknown, instead of counting lengths in pixels.
         seed: of fields, noise and bootstrap.
         resamples: replicates of the bootstrap.
         progress: told in a few words what is being done.
@@ -96,6 +102,8 @@ def evaluate(
     if not named:
         raise Problem("there is no generated set", do="give at least one")
     size = common_size(next(iter(named.values())), "the generated set")
+    if in_micrometres:
+        _require_spacing({"the measured set": measured, **named, **another})
     floor = floor if floor is not None else training
     reference, other = halves(measured, size, seed) if floor is None else (measured, floor)
     intensity = intensity or IntensityMap.of([*reference, *other])
@@ -123,34 +131,67 @@ def evaluate(
         resamples=resamples,
         progress=progress,
     )
+    notes = (*found.notes, *_seen_in_training(measured, named))
     memorised: tuple[Memorisation, ...] = ()
     closest: dict[str, tuple[tuple[Picture, Picture], ...]] = {}
-    if training is not None:
-        network = next((e for e in extracting if e.name != DESCRIPTORS), None)
-        turned = turned_fields(training, size, kind.symmetries, TURNED_FIELDS, seed)
-        tables = {} if network is None else {name: network(images, intensity) for name, images in of_size.items()}
-        memorised = memorisations(
-            training=training,
-            held_out=reference,
-            generated=of_size,
-            training_features=None if network is None else network(turned, intensity),
-            held_out_features=None if network is None else network(reference, intensity),
-            generated_features=None if network is None else tables,
-            seed=seed,
-            resamples=resamples,
-            progress=progress,
+    if training is not None and len(reference) < FEWEST_HELD_OUT:
+        notes += (
+            f"Copies of training images were not looked for: {len(reference)} held-out fields are fewer than the"
+            f" {FEWEST_HELD_OUT} that say what chance finds.",
         )
+    elif training is not None:
+        memorised = _memorised(training, reference, of_size, kind, extracting, intensity, seed, resamples, progress)
         closest = {
             of_set.compared: tuple(
                 (of_size[of_set.compared][pair.field], matched_crop(training, pair, size)) for pair in of_set.pairs
             )
             for of_set in memorised
         }
-    notes = (*found.notes, *_seen_in_training(measured, named))
     return Evaluation(
         found.model_copy(update={"notes": notes, "memorisations": memorised}),
         segmentation,
         closest,
+    )
+
+
+def _require_spacing(sets: Mapping[str, ImageSet]) -> None:
+    for name, images in sets.items():
+        if not all(math.isfinite(s) for picture in images for s in picture.spacing_um):
+            raise Problem(
+                f"micrometres were asked for, but the pixel size of {name} is unknown",
+                do="say it with --pixel-size, or leave --micrometres out",
+            )
+
+
+def _memorised(
+    training: ImageSet,
+    held_out: ImageSet,
+    generated: Mapping[str, ImageSet],
+    kind: Specimen,
+    extracting: Sequence[FeatureExtractor],
+    intensity: IntensityMap,
+    seed: int,
+    resamples: int,
+    progress: Callable[[str], None] | None,
+) -> tuple[Memorisation, ...]:
+    """Copies by pixels, and by the features of the first network where there is one."""
+    network = next((e for e in extracting if e.name != DESCRIPTORS), None)
+    size = common_size(held_out)
+    look = partial(
+        memorisations,
+        training=training,
+        held_out=held_out,
+        generated=generated,
+        seed=seed,
+        resamples=resamples,
+        progress=progress,
+    )
+    if network is None:
+        return look()
+    return look(
+        training_features=network(turned_fields(training, size, kind.symmetries, TURNED_FIELDS, seed), intensity),
+        held_out_features=network(held_out, intensity),
+        generated_features={name: network(images, intensity) for name, images in generated.items()},
     )
 
 
