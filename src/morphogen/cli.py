@@ -123,9 +123,11 @@ def _list_parameters(ctx: click.Context) -> None:
 @click.argument("images", type=click.Path(path_type=Path))
 @click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
 @click.option("--crop", type=_SIZE, default=(64, 64), show_default=True, help="Height and width of a field.")
+@click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file.")
 @_reading
-def describe(images: Path, specimen: str, crop: tuple[int, int], sheet: Path | None, **reading: Any) -> None:
+def describe(images: Path, specimen: str, crop: tuple[int, int], segmentation: str | None, sheet: Path | None,
+             **reading: Any) -> None:  # fmt: skip
     """Say what is in IMAGES (a folder, a TIFF volume or an image).
 
     Counts, sizes, types, pixel size, specimens, grey levels, first descriptors with their spread, and how
@@ -136,7 +138,7 @@ def describe(images: Path, specimen: str, crop: tuple[int, int], sheet: Path | N
     from morphogen.report.figures import write_contact_sheet
 
     pictures = _read(images, reading)
-    print_card(describe_images(pictures, specimen=specimen, crop=crop))
+    print_card(describe_images(pictures, specimen=specimen, crop=crop, segmentation=segmentation))
     if sheet is not None:
         write_contact_sheet(pictures, sheet)
         click.echo(f"Contact sheet: {sheet}")
@@ -352,6 +354,7 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
     " standard file only.",
 )
 @click.option("--download-inception", is_flag=True, help="Fetch that standard file (96 MB) instead.")
+@click.option("--micrometres", is_flag=True, help="Refuse images of unknown pixel size, instead of counting pixels.")
 @click.option(
     "--range",
     "grey_range",
@@ -378,8 +381,9 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
 @_reading  # fmt: skip
 def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, training: Path | None, another: Path | None,
              floor: Path | None, segmentation: str | None, paired: bool, grey_range: tuple[float, float] | None,
-             features: tuple[str, ...], inception: Path | None, download_inception: bool, fields_at_most: int,
-             seed: int, json_file: Path | None, out: Path | None, **reading: Any) -> None:  # fmt: skip
+             features: tuple[str, ...], inception: Path | None, download_inception: bool, micrometres: bool,
+             fields_at_most: int, seed: int, json_file: Path | None, out: Path | None,
+             **reading: Any) -> None:  # fmt: skip
     """Compare generated images with measured ones.
 
     Descriptors are tested for equivalence within the margins of the kind of specimen. Distances come with 95 %
@@ -419,8 +423,8 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
         found = compare_sets(
             measured=reference, generated=sets, specimen=specimen, training=learned, another=others,
             floor=_read(floor, reading) if floor is not None else None, segmentation=segmentation, features=features,
-            inception=inception, download_inception=download_inception, fields_at_most=fields_at_most, seed=seed,
-            progress=tell,
+            inception=inception, download_inception=download_inception, fields_at_most=fields_at_most,
+            in_micrometres=micrometres, seed=seed, progress=tell,
         )  # fmt: skip
     if json_file is not None:
         write_text_whole(json_file, found.comparison.model_dump_json(indent=1))
@@ -456,6 +460,56 @@ def study(recipe: Path | None, images: Path | None, out: Path | None, only: tupl
     page = run_study(recipe, images=images, folder=out, only=only, seconds=seconds, go_on=go_on, cpu=cpu)
     if _is_main_process():
         click.echo(page)
+
+
+@cli.command()
+@click.argument("kind", metavar="KIND")
+@click.argument("images", required=False, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder; by default audits/KIND, numbered.")
+@click.option("--crop", type=_SIZE, default=(64, 64), show_default=True, help="Height and width of a field.")
+@click.option(
+    "--images-a-set",
+    "sizes",
+    type=click.IntRange(min=8),
+    multiple=True,
+    default=(64, 256),
+    show_default=True,
+    help="Number of images in a set. May be repeated.",
+)
+@click.option("--defect", "defects", multiple=True, metavar="NAME", help="Only this defect. May be repeated.")
+@click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same audit.")
+@_reading  # fmt: skip
+def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int], sizes: tuple[int, ...],
+          defects: tuple[str, ...], segmentation: str | None, seed: int, **reading: Any) -> None:  # fmt: skip
+    """Ask the metrics themselves: which of them see what is wrong with an image?
+
+    Damages measured IMAGES, or phantoms of KIND where none are given, in graded, physically named ways, and scores
+    every metric by whether it sees the damage. Writes a page with one matrix.
+    """
+    import time
+
+    from morphogen.audit.audit import audited
+    from morphogen.progress import console, status
+    from morphogen.report.audit_page import write_audit_page
+    from morphogen.training.run import command_line
+    from morphogen.whole_files import free_folder, require_free_folder
+
+    started = time.perf_counter()
+    folder = require_free_folder(out, "the audit") if out is not None else free_folder(Path("audits") / kind)
+    measured = _read(images, reading) if images is not None else None
+    with status("Auditing") as tell:
+        found = audited(
+            kind=kind, measured=measured, size=crop, n=sizes, defects=defects or None, segmentation=segmentation,
+            seed=seed, progress=tell,
+        )  # fmt: skip
+    page = write_audit_page(
+        found.audit, found.examples, folder, command=command_line(), seconds=time.perf_counter() - started,
+        version=morphogen.__version__,
+    )  # fmt: skip
+    where = console()
+    where.print(f"{len(found.audit.defects)} defects, {len(found.audit.metrics)} metrics")
+    click.echo(page)
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """The command line as a person meets it: help at once, the whole way through, and one line where it is wrong."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from morphogen.images.folders import read_images, write_images
 from morphogen.training.run import Run
 from small_sets import SMALL, random_set
 
-COMMANDS = ["phantom", "describe", "split", "train", "generate", "evaluate", "study", "methods"]
+COMMANDS = ["phantom", "describe", "split", "train", "generate", "evaluate", "study", "audit", "methods"]
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 
 
@@ -89,6 +90,18 @@ def test_the_whole_way_from_phantoms_to_evidence(tmp_path):
     assert "was trained on the measured images themselves" in " ".join(warned.split())
     found = json.loads((tmp_path / "found.json").read_text())
     assert {score["role"] for score in found["scores"]} == {"generated", "floor", "identity", "noise"}
+    evidence = morphogen(
+        "evaluate", "--measured", "parts/held_out", "--training", "parts/training", "--generated", "made",
+        "--features", "descriptors", "--segmentation", "masks", "--out", "evidence", cwd=tmp_path, code=2,
+    )  # fmt: skip
+    assert "has no mask" in evidence.stderr  # the VAE was trained without masks
+    page = morphogen(
+        "evaluate", "--measured", "parts/held_out", "--training", "parts/training", "--generated", "made",
+        "--features", "descriptors", "--out", "evidence", "--micrometres", cwd=tmp_path,
+    ).stdout.splitlines()[-1]  # fmt: skip
+    assert page == str(Path("evidence/index.html"))
+    assert "difference of means, in margins" in (tmp_path / page).read_text()
+    assert {path.name for path in (tmp_path / "evidence").iterdir()} == {"index.html", "study.json", "figures"}
     again = morphogen("generate", "run", "--out", "made", cwd=tmp_path, code=2)
     assert "made exists and is not empty: choose a new folder" in again.stderr
 
@@ -150,6 +163,10 @@ def _set(folder: Path) -> None:
     write_images(random_set(), folder / "set")
 
 
+def _without_pixel_size(folder: Path) -> None:
+    write_images(random_set(spacing_um=math.nan), folder / "set")
+
+
 def _empty(folder: Path) -> None:
     (folder / "set").mkdir()
 
@@ -201,6 +218,20 @@ TRAIN = ("train", "vae", "set", "--out", "run")
         (_nothing, ("study", "missing.yaml"), "there is no recipe missing.yaml"),
         (_old_run, ("generate", "run", "--out", "made"), "written by Morphogen 0.0.1 in run format 0"),
         (_set, ("evaluate", "--measured", "set", "--generated", "no"), "there is no file or folder no"),
+        (
+            _without_pixel_size,
+            ("evaluate", "--measured", "set", "--generated", "set", "--micrometres"),
+            "the pixel size of the measured",
+        ),
+        (
+            _set,
+            ("evaluate", "--measured", "set", "--generated", "set", "--segmentation", "otus"),
+            "there is no segment",
+        ),
+        (_set, ("describe", "set", "--segmentation", "masks", "--crop", "16", "16"), "has no mask"),
+        (_nothing, ("audit", "stone", "--out", "a"), "there is no kind of specimen 'stone'"),
+        (_nothing, ("audit", "rock", "--out", "a", "--crop", "16", "16"), "fields of 16 x 16 pixels are too small"),
+        (_nothing, ("audit", "rock", "--out", "a", "--defect", "rust"), "there is no defect 'rust'"),
         (_nothing, ("phantom", "stone", "--out", "p"), "there is no phantom of kind 'stone'"),
         (_nothing, ("phantom", "rock", "--out", "p", "-p", "porosty=0.2"), "did you mean 'porosity'?"),
     ],

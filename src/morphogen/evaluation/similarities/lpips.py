@@ -63,7 +63,7 @@ class Measure:
         AlexNet and 2 MB with VGG16.
         """
         used = sorted(set(chain.from_iterable(pairs)))
-        vectors = self._vectors(images, intensity, used)
+        vectors = self.vectors(images, intensity, used)
         return np.array([_squared_distance(vectors[i], vectors[j]) for i, j in pairs])
 
     def between(self, *, measured: ImageSet, generated: ImageSet, intensity: IntensityMap) -> Values:
@@ -72,15 +72,16 @@ class Measure:
         values = np.empty(len(pairs))
         for start in range(0, len(pairs), self._stack.batch):
             indices = range(start, min(start + self._stack.batch, len(pairs)))
-            one = self._vectors(measured, intensity, indices)
-            other = self._vectors(generated, intensity, indices)
+            one = self.vectors(measured, intensity, indices)
+            other = self.vectors(generated, intensity, indices)
             for i in indices:
                 values[i] = _squared_distance(one[i], other[i])
         return values
 
-    def _vectors(
+    def vectors(
         self, images: ImageSet, intensity: IntensityMap, indices: Sequence[int]
     ) -> dict[int, NDArray[np.float32]]:
+        """For each index the vector of its image; squared distances between them are LPIPS."""
         vectors: dict[int, NDArray[np.float32]] = {}
         for batch, unit in self._stack.batches(images, intensity, indices=indices, size=self._stack.batch):
             if tuple(unit.shape[2:]) != self._size:

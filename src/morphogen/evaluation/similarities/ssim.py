@@ -26,9 +26,9 @@ from morphogen.images.intensity import IntensityMap
 WINDOW = 11
 """Side of the window, the smallest image, in pixels."""
 
-_SIGMA = 1.5
+SIGMA = 1.5
 _RADIUS = WINDOW // 2
-_K1, _K2 = 0.01, 0.03
+K1, K2 = 0.01, 0.03
 
 
 def luminance_and_structure(x: Values, y: Values, data_range: float) -> tuple[Values, Values]:
@@ -42,7 +42,7 @@ def luminance_and_structure(x: Values, y: Values, data_range: float) -> tuple[Va
     Returns:
         l and cs, each ``(..., height - 10, width - 10)``.
     """
-    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     # A common offset leaves the covariances as they are and keeps 16 bit values from cancelling in them.
     offset = x.mean(axis=(-2, -1), keepdims=True)
     u, v = x - offset, y - offset
@@ -93,5 +93,5 @@ class Measure:
 
 
 def _windowed(x: Values) -> Values:
-    mean: Values = gaussian_filter(x, _SIGMA, radius=_RADIUS, axes=(-2, -1))
+    mean: Values = gaussian_filter(x, SIGMA, radius=_RADIUS, axes=(-2, -1))
     return mean
