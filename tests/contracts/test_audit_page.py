@@ -104,7 +104,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(audit, tmp_path):
         seconds=75.0, version="0.1.0",
     )  # fmt: skip
     text = page.read_text(encoding="utf-8")
-    assert sorted(p.name for p in page.parent.iterdir()) == ["audit.json", "audit.png", "index.html"]
+    assert sorted(p.name for p in page.parent.iterdir()) == ["audit-brief.png", "audit.json", "audit.png", "index.html"]
     assert not re.search(r'(src|href)="(?!data:|#|audit\.)', text)
     assert text.count("data:image/png") == 8
     assert "Something &lt;b&gt;bad&lt;/b&gt;." in text

@@ -26,7 +26,7 @@ _FAMILIES: dict[Family, str] = {
     "set distance": "Distances between sets",
     "diversity": "Diversity within a set",
     "memorisation": "Memorisation",
-    "descriptor": "Descriptors, one by one",
+    "descriptor": "Descriptors",
 }
 
 
@@ -47,8 +47,18 @@ def audit_figure(audit: Audit) -> Markup:
         return svg(_draw(audit, lambda colour: colour), _spoken(audit))
 
 
-def audit_png(audit: Audit) -> bytes:
-    """The matrix as a PNG file, on white."""
+def audit_png(audit: Audit, *, brief: bool = False) -> bytes:
+    """The matrix as a PNG file, on white.
+
+    Args:
+        audit: what was found.
+        brief: leave out descriptors that see the smallest damage of no kind with few images.
+    """
+    if brief:
+        n = audit.sizes[0]
+        seen = {name for spot in audit.who_sees(n) for name in spot.seen_by}
+        kept = tuple(m for m in audit.metrics if m.family != "descriptor" or m.name in seen)
+        audit = audit.model_copy(update={"metrics": kept})
     colours = {name: on_paper(value) if value in (INK, MUTED) else value for name, value in RC.items()}
     with rc_context(colours):
         return png(_draw(audit, on_paper))
@@ -114,7 +124,8 @@ def _head(axes: Axes, defect: DefectRecord, layout: _Layout, colour: Callable[[C
 
 def _title(defect: DefectRecord) -> str:
     """Name and severities; what the severities are a share of, the page says."""
-    return f"{defect.name}  {', '.join(map(number, defect.severities))} {defect.unit.split(' ')[0]}".rstrip()
+    unit = defect.unit.split(" ")[0]
+    return f"{defect.name}  {', '.join(map(number, defect.severities))} {'' if unit.isdigit() else unit}".rstrip()
 
 
 def _cell(

@@ -1,10 +1,12 @@
 """The page of an audit: which metrics see which damage, and what the damage looks like.
 
-``index.html`` holds everything that it shows; beside it ``audit.json`` has the records and ``audit.png`` the matrix.
+``index.html`` holds everything that it shows; beside it ``audit.json`` has the records, ``audit.png``
+the matrix, and ``audit-brief.png`` the matrix with those descriptors only that see the smallest damage of some kind.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from morphogen.audit.records import Audit, BlindSpot, DefectRecord
@@ -31,7 +33,7 @@ class _Example:
 def write_audit_page(
     audit: Audit, examples: Mapping[str, Sequence[Picture]], folder: Path, *, command: str, seconds: float, version: str
 ) -> Path:
-    """Write ``index.html``, ``audit.json`` and ``audit.png``.
+    """Write ``index.html``, ``audit.json``, ``audit.png`` and ``audit-brief.png``.
 
     Args:
         audit: what was found.
@@ -71,8 +73,8 @@ def write_audit_page(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_text_whole(folder / "audit.json", audit.model_dump_json(indent=1))
-    picture = audit_png(audit)
-    write_whole(folder / "audit.png", lambda path: _write(path, picture))
+    for name, brief in (("audit.png", False), ("audit-brief.png", True)):
+        write_whole(folder / name, partial(_write, audit_png(audit, brief=brief)))
     write_text_whole(folder / "index.html", text)
     return folder / "index.html"
 
@@ -132,5 +134,5 @@ def alarms(audit: Audit) -> list[str]:
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
