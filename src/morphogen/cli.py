@@ -365,7 +365,7 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
 @click.option(
     "--fields",
     "fields_at_most",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=8),
     default=256,
     show_default=True,
     help="Fields of each set at most.",
@@ -389,7 +389,8 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     Descriptors are tested for equivalence within the margins of the kind of specimen. Distances come with 95 %
     intervals, with the distance between measured images at the same number of images (the floor), and with control
     rows: identity, white noise, another specimen. With --training, copies of training images are looked for.
-    The reading options apply to the measured, training and floor images.
+    The reading options apply to the measured, training and floor images; --pixel-size also to others where the files
+    don't say it.
     """
     import time
 
@@ -397,7 +398,7 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
 
     from morphogen.evaluation.evaluate import evaluate as compare_sets
     from morphogen.evaluation.evaluate import evaluate_pairs
-    from morphogen.images.folders import read_images
+    from morphogen.images.folders import read_images, with_pixel_size
     from morphogen.progress import status
     from morphogen.report.terminal import print_comparison, print_pairs
     from morphogen.whole_files import require_free_folder, write_text_whole
@@ -409,6 +410,11 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     if paired:
         if len(generated) != 1:
             raise Problem("pairs are made of two folders", do="give one --generated with --paired")
+        if any(given is not None for given in (out, training, floor, another, segmentation)):
+            raise Problem(
+                "--paired compares pairs and nothing else",
+                do="leave --out, --training, --floor, --another and --segmentation out",
+            )
         pairs = evaluate_pairs(measured=reference, generated=read_images(generated[0]), grey_range=grey_range)
         if json_file is not None:
             write_text_whole(json_file, "[" + ",\n ".join(pair.model_dump_json() for pair in pairs) + "]\n")
@@ -416,8 +422,11 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
         return
     # Short names where they tell the sets apart.
     short = len({path.name for path in generated}) == len(generated)
-    sets = {path.name if short else str(path): read_images(path) for path in generated}
-    others = {f"another: {another.name}": read_images(another)} if another is not None else {}
+    um = reading["pixel_size_um"]
+    sets = {path.name if short else str(path): with_pixel_size(read_images(path), um) for path in generated}
+    if len(sets) < len(generated):
+        raise Problem("a generated set is given twice", do="give each once")
+    others = {f"another: {another.name}": with_pixel_size(read_images(another), um)} if another is not None else {}
     learned = _read(training, reading) if training is not None else None
     with status("Comparing") as tell:
         found = compare_sets(

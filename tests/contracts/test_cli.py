@@ -165,6 +165,12 @@ def _set(folder: Path) -> None:
 
 def _without_pixel_size(folder: Path) -> None:
     write_images(random_set(spacing_um=math.nan), folder / "set")
+    write_images(random_set(spacing_um=math.nan, seed=1), folder / "made")
+
+
+def _two_sets(folder: Path) -> None:
+    write_images(random_set(), folder / "set")
+    write_images(random_set(seed=1), folder / "made")
 
 
 def _empty(folder: Path) -> None:
@@ -220,14 +226,20 @@ TRAIN = ("train", "vae", "set", "--out", "run")
         (_set, ("evaluate", "--measured", "set", "--generated", "no"), "there is no file or folder no"),
         (
             _without_pixel_size,
-            ("evaluate", "--measured", "set", "--generated", "set", "--micrometres"),
+            ("evaluate", "--measured", "set", "--generated", "made", "--micrometres"),
             "the pixel size of the measured",
         ),
         (
-            _set,
-            ("evaluate", "--measured", "set", "--generated", "set", "--segmentation", "otus"),
+            _two_sets,
+            ("evaluate", "--measured", "set", "--generated", "made", "--segmentation", "otus"),
             "there is no segment",
         ),
+        (
+            _set,
+            ("evaluate", "--measured", "set", "--generated", "set"),
+            "'set' and the measured set are the same images",
+        ),
+        (_two_sets, ("evaluate", "--measured", "set", "--generated", "made", "--features", "foo"), "there are no feat"),
         (_set, ("describe", "set", "--segmentation", "masks", "--crop", "16", "16"), "has no mask"),
         (_nothing, ("audit", "stone", "--out", "a"), "there is no kind of specimen 'stone'"),
         (_nothing, ("audit", "rock", "--out", "a", "--crop", "16", "16"), "fields of 16 x 16 pixels are too small"),

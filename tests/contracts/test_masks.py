@@ -67,6 +67,13 @@ def test_a_half_masked_set_is_not_written(tmp_path):
     images = masked_set(2)
     with pytest.raises(Problem, match="1 of 2 images have a mask"):
         write_images(Pictures([images[0], replace(images[1], mask=None)]), tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    # Nor does it harm a set that stands there.
+    write_images(images, tmp_path / "set")
+    others = masked_set(2, seed=5)
+    with pytest.raises(Problem, match="1 of 2 images have a mask"):
+        write_images(Pictures([others[0], replace(others[1], mask=None)]), tmp_path / "set")
+    assert read_images(tmp_path / "set").fingerprint == images.fingerprint
 
 
 def test_a_crop_keeps_its_part_of_the_mask():

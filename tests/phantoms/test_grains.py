@@ -156,7 +156,7 @@ def test_the_picture_carries_its_answer(kind: str) -> None:
     fraction = {"rock": "porosity", "fiber": "fiber_volume_fraction", "root": "root_area_fraction"}[kind]
     assert drawn.parameters[fraction] == drawn.labels.mean() == drawn.picture.labels[fraction]
     assert drawn.picture.labels["caption"] == drawn.caption
-    assert drawn.picture.origin.specimen == f"{kind}-03"
+    assert drawn.picture.origin.specimen == f"{kind}-1-03"
     assert drawn.picture.origin.source == f"phantom {kind} seed 1"
     np.testing.assert_array_equal(drawn.picture.mask, drawn.labels == 1)
 

@@ -264,6 +264,10 @@ def test_box_dimension_of_known_shapes() -> None:
         across = np.zeros((256, 256), dtype=bool)
         across[line(0, 0, 255, end)] = True
         assert box_dimension(across) == pytest.approx(1, abs=0.05)
+    for k in range(1, 5):  # diagonals that start between the boxes of every size
+        beside = np.zeros((256, 256), dtype=bool)
+        beside[line(0, k, 255 - k, 255)] = True
+        assert box_dimension(beside) == pytest.approx(1, abs=0.05)
     assert box_dimension(koch(6, 512)) == pytest.approx(math.log(4) / math.log(3), abs=0.05)
     assert box_dimension(carpet(5)) == pytest.approx(math.log(8) / math.log(3), abs=0.05)
 

@@ -139,10 +139,14 @@ def compare(
     for found in of_sets:
         readings += mean_readings(found, seed, resamples)
         curves += mean_curves(found, seed, resamples)
-    for s in sets:
-        for measure in diversity:
-            tell(f"{measure.name} between the images of {s.name}")
-            diversities.append(_diversity(measure, s, intensity, seed, resamples))
+    for measure in diversity:
+        found_for: dict[str, Diversity] = {}  # identity is the measured set once more
+        for s in sets:
+            if s.images.fingerprint not in found_for:
+                tell(f"{measure.name} between the images of {s.name}")
+                found_for[s.images.fingerprint] = _diversity(measure, s, intensity, seed, resamples)
+            same = found_for[s.images.fingerprint]
+            diversities.append(same.model_copy(update={"compared": s.name, "role": s.role}))
 
     first = reference.images[0]
     return Comparison(
@@ -394,7 +398,10 @@ def _reservations(sets: Sequence[ComparedSet], intensity: IntensityMap) -> list[
             " specimens."
         )
     if set(measured.groups) & set(floor.groups):
-        notes.append("Measured and floor share specimens: the differences between specimens are not in the floor.")
+        notes.append(
+            "Measured and floor have specimens of the same name: if they are the same, the differences between"
+            " specimens are not in the floor."
+        )
     for s in sets[1:]:
         n, n_floor = len(s.images), len(floor.images)
         if s.role == "identity" and n != n_floor:

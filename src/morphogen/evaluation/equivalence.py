@@ -6,7 +6,7 @@ would call them the same (``specimens/specimen.py``), and two one-sided tests at
 and Biopharmaceutics 15, 657, 1987), which are one 90 % interval, have to place the difference within it:
 
     equivalent   the 90 % interval of the difference of means lies within +-margin
-    different    its 95 % interval lies wholly beyond the margin, on one side
+    different    its 95 % interval lies wholly beyond the margin, on one side; with fields as units, from the floor too
     undecided    neither: these fields cannot tell
 
 The difference. Mean over the compared fields minus mean over the measured ones. Units are specimens where a set has
@@ -57,8 +57,8 @@ Verdicts on sixty readings are not all right: about one in twenty on the very ma
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -108,6 +108,10 @@ class FieldReadings:
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.groups),) or not np.isfinite(self.values).all():
             raise ValueError(f"values {self.values.shape} do not fit {len(self.groups)} groups, or are not finite")
+
+    def first(self, count: int) -> "FieldReadings":
+        """The first so many of the fields that have it; fields are in an order of which any part is spread evenly."""
+        return replace(self, values=self.values[:count], groups=self.groups[:count])
 
     @classmethod
     def of(cls, scalars: Sequence[Scalar], groups: Sequence[str]) -> "FieldReadings":
@@ -238,13 +242,20 @@ def equivalence(
     difference = Difference.of(measured, compared)
     allowed = margin.absolute(float(measured.values.mean()), float(measured.values.std(ddof=1)))
     verdict, reason = _verdict(difference, allowed)
+    if verdict == "different" and interval_unit(measured.groups) == "field" and len(floor) >= 2:
+        # Few specimens: a difference from one half of the measured fields must be one from the other half too.
+        from_floor, _ = _verdict(Difference.of(floor, compared), allowed)
+        same_side = (compared.values.mean() - floor.values.mean()) * difference.value > 0
+        verdict = "different" if from_floor == "different" and same_side else "undecided"
     if other_share:
         verdict, reason = "different", other_share
 
-    wasserstein = _wasserstein(measured, compared, seed, resamples).estimate
+    # Of the floor's number of fields, as distances are: with more, W would be smaller than any natural spread.
+    as_many = compared.first(len(floor)) if len(floor) >= FEWEST else compared
+    wasserstein = _wasserstein(measured, as_many, seed, resamples).estimate
     spread = high = ratio = None
     if len(floor) >= FEWEST:
-        splits = natural_spread(measured=measured, floor=floor, n_compared=len(compared), seed=seed, splits=resamples)
+        splits = natural_spread(measured=measured, floor=floor, n_compared=len(as_many), seed=seed, splits=resamples)
         spread, high = float(splits.mean()), float(np.quantile(splits, 0.975))
     if spread:
         ends = {end: getattr(wasserstein, end) / spread for end in ("value", "low", "high")}
@@ -263,15 +274,6 @@ def equivalence(
         ratio=ratio,
         fields_needed=difference.fields_needed(allowed) if verdict == "undecided" else None,
     )
-
-
-def summary(found: Sequence[Equivalence]) -> Mapping[str, Mapping[EquivalenceVerdict, tuple[str, ...]]]:
-    """For each compared set, the descriptors under each verdict, in the order in which they came."""
-    of_sets: dict[str, dict[EquivalenceVerdict, tuple[str, ...]]] = {}
-    for e in found:
-        of_set = of_sets.setdefault(e.compared, {"equivalent": (), "different": (), "undecided": (), "invalid": ()})
-        of_set[e.verdict] += (e.descriptor,)
-    return of_sets
 
 
 def wasserstein_distances(

@@ -28,6 +28,8 @@ from morphogen.specimens.specimen import Specimen
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 
 DESCRIPTORS = "descriptors"
+BY_CHANCE = "held out"
+"""Name under which the closest pairs of held-out measured fields stand beside those of the generated sets."""
 TURNED_FIELDS = 64
 """Training fields, before flips and turns, among which nearest neighbours in features are sought."""
 
@@ -42,7 +44,7 @@ class Evaluation:
         comparison: the records.
         segmentation: how the phase was told in every set.
         closest: for each generated set its most suspicious images, each beside the training crop that it resembles
-            most; empty where no training images were given.
+            most, and under ``BY_CHANCE`` those of the held-out fields; empty where no training images were given.
     """
 
     comparison: Comparison
@@ -102,8 +104,11 @@ def evaluate(
     if not named:
         raise Problem("there is no generated set", do="give at least one")
     size = common_size(next(iter(named.values())), "the generated set")
+    _require_others(measured, named)
     if in_micrometres:
-        _require_spacing({"the measured set": measured, **named, **another})
+        known = {"the floor": floor, "the training set": training}
+        given = {name: images for name, images in known.items() if images is not None}
+        _require_spacing({"the measured set": measured, **given, **named, **another})
     floor = floor if floor is not None else training
     reference, other = halves(measured, size, seed) if floor is None else (measured, floor)
     intensity = intensity or IntensityMap.of([*reference, *other])
@@ -140,18 +145,42 @@ def evaluate(
             f" {FEWEST_HELD_OUT} that say what chance finds.",
         )
     elif training is not None:
-        memorised = _memorised(training, reference, of_size, kind, extracting, intensity, seed, resamples, progress)
+        try:
+            memorised = _memorised(training, reference, of_size, kind, extracting, intensity, seed, resamples, progress)
+        except Problem as problem:  # what has been found must not be lost over it
+            notes += (f"Copies of training images could not be looked for: {problem.what}.",)
+        notes += tuple(
+            f"{of_set.compared}: {remark.rstrip('.')}."
+            for of_set in memorised
+            for remark in (of_set.invalid, *of_set.notes)
+            if remark
+        )
         closest = {
             of_set.compared: tuple(
                 (of_size[of_set.compared][pair.field], matched_crop(training, pair, size)) for pair in of_set.pairs
             )
             for of_set in memorised
         }
+        if memorised:  # alike for all sets: what chance finds
+            closest[BY_CHANCE] = tuple(
+                (reference[pair.field], matched_crop(training, pair, size)) for pair in memorised[0].held_out_pairs
+            )
     return Evaluation(
         found.model_copy(update={"notes": notes, "memorisations": memorised}),
         segmentation,
         closest,
     )
+
+
+def _require_others(measured: ImageSet, generated: Mapping[str, ImageSet]) -> None:
+    """Refuse the measured images, or one set twice, as generated ones."""
+    seen = {measured.fingerprint: "the measured set"}
+    for name, images in generated.items():
+        if images.fingerprint in seen:
+            raise Problem(
+                f"'{name}' and {seen[images.fingerprint]} are the same images", do="check which set was meant"
+            )
+        seen[images.fingerprint] = f"'{name}'"
 
 
 def _require_spacing(sets: Mapping[str, ImageSet]) -> None:
@@ -240,6 +269,8 @@ def extractors(
                     "the Inception features need weights",
                     do="give the path of their TorchScript file or ask for the download",
                 )
+        elif name not in feature_names():
+            raise Problem(f"there are no features '{name}'", do=f"choose among {', '.join(feature_names())}")
         else:
             made.append(extractor(name))
     return made

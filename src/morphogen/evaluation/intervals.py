@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from morphogen.evaluation.records import Estimate
 from morphogen.mathematics.randomness import numpy_generator
@@ -159,8 +160,9 @@ def mean_replicates(
 ) -> NDArray[np.float64]:
     """Bootstrap replicates of the mean over the rows of ``values``.
 
-    The plain bootstrap's variance of a mean is too small by (units - 1)/units; the deviations are
-    stretched accordingly, which matters for half a dozen specimens.
+    The plain bootstrap's variance of a mean is too small by (units - 1)/units, and its quantiles are those of a normal
+    distribution where Student's t would be right; the deviations are stretched by both (Hesterberg, The American
+    Statistician 69, 371, 2015), which matters for half a dozen specimens.
 
     Args:
         values: ``(n, ...)``, one row a field.
@@ -174,6 +176,7 @@ def mean_replicates(
     weights = resampling_weights(groups, resamples, *key)
     draws = np.tensordot(weights / weights.sum(axis=1, keepdims=True), values, axes=1)
     count = int(units(groups).max()) + 1
-    stretched: NDArray[np.float64] = (draws - draws.mean(axis=0)) * math.sqrt(count / (count - 1))
+    by = math.sqrt(count / (count - 1)) * stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
+    stretched: NDArray[np.float64] = (draws - draws.mean(axis=0)) * by
     stretched += values.mean(axis=0)
     return stretched

@@ -4,10 +4,8 @@ A field is segmented once, and every descriptor reads the same section. Descript
 for all sets (a grid of grey levels) are fitted to the measured reference first.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import compress
 
@@ -16,7 +14,7 @@ import numpy as np
 from morphogen.evaluation.compared_set import ComparedSet
 from morphogen.evaluation.descriptors.descriptor import CurveReading, Descriptor, Readings, Scalar, fitted_descriptor
 from morphogen.evaluation.descriptors.phase_fraction import DESCRIPTOR as PHASE_FRACTION
-from morphogen.evaluation.equivalence import FieldReadings, equivalence
+from morphogen.evaluation.equivalence import FEWEST, FieldReadings, equivalence
 from morphogen.evaluation.intervals import interval, mean_replicates
 from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Curve, Equivalence, Reading
@@ -24,8 +22,8 @@ from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import Segmentation
 from morphogen.specimens.specimen import Specimen
 
-FEWEST_VALUES = 2
-"""A mean of fewer fields has no interval."""
+FEWEST_VALUES = FEWEST
+"""A mean of fewer fields has no interval that could be trusted, and is not given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,17 +57,16 @@ def physics(
     """
     reference = [Section.of(picture, segmentation) for picture in sets[0].images]
     descriptors = [fitted_descriptor(name, reference) for name in specimen.descriptors]
+    first = sets[0].images.fingerprint
     found: dict[str, list[Readings]] = {}
 
-    def of_field(section: Section) -> Readings:
-        return _readings_of_field(descriptors, section, specimen)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for s in sets:
-            if s.images.fingerprint not in found:
-                tell(f"descriptors of {s.name}")
-                sections = (Section.of(picture, segmentation) for picture in s.images)
-                found[s.images.fingerprint] = list(pool.map(of_field, sections))
+    for s in sets:
+        if s.images.fingerprint not in found:
+            tell(f"descriptors of {s.name}")
+            same = s.images.fingerprint == first
+            sections = reference if same else (Section.of(picture, segmentation) for picture in s.images)
+            of_set = [_readings_of_field(descriptors, section, specimen) for section in sections]
+            found[s.images.fingerprint] = of_set
     return [_gathered(s, found[s.images.fingerprint]) for s in sets]
 
 
@@ -97,7 +94,7 @@ def mean_readings(found: SetPhysics, seed: int, resamples: int) -> list[Reading]
 
 
 def mean_curves(found: SetPhysics, seed: int, resamples: int) -> list[Curve]:
-    """Mean of every curve over the fields of a set that have it, with its band; none where fewer than two have."""
+    """Mean of every curve over the fields of a set that have it, with its band; none where too few have."""
     curves = []
     for name, of_fields in found.curves.items():
         valid = [curve.y is not None for curve in of_fields]

@@ -65,7 +65,8 @@ class Reading(Record):
     """Mean of one descriptor over the fields of one set, in physical units.
 
     ``role`` is "measured" for the measured set itself. The mean is over the ``n`` fields that have a value; it and
-    its interval are None where fewer than two have. ``invalid`` is the commonest reason of the other ``n_invalid``.
+    its interval are None where too few have (``evaluation/physics.py``). ``invalid`` is the commonest reason of the
+    other ``n_invalid``.
     """
 
     descriptor: str

@@ -113,6 +113,16 @@ def read_images(
     )
 
 
+def with_pixel_size(images: Pictures, pixel_size_um: float | None) -> Pictures:
+    """The set with this pixel size wherever it is unknown; None leaves it unknown."""
+    if pixel_size_um is None:
+        return images
+    spacing = (pixel_size_um, pixel_size_um)
+    return Pictures(
+        (p if all(map(math.isfinite, p.spacing_um)) else replace(p, spacing_um=spacing) for p in images), images.name
+    )
+
+
 def image_files(path: Path, files: str = "*") -> list[Path]:
     """The image files at a path, in natural order of their names.
 
@@ -163,15 +173,15 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | None = None
     digits = max(4, len(str(len(images) - 1)))
     names = [f"{i:0{digits}d}" for i in range(len(images))]
     files = [f"{name}{extension}" for name in names]
-    write_folder_whole(folder / "images", partial(_write_set, images, files, writer))
     masks = [replace(p, pixels=255 * p.mask[None].astype(np.uint8), mask=None) for p in images if p.mask is not None]
     if masks and len(masks) < len(images):
         raise Problem(f"only {len(masks)} of {len(images)} images have a mask", do="give all of them one, or none")
+    if (folder / "masks").exists():
+        shutil.rmtree(folder / "masks")  # of the images that were here before: never beside others
+    write_folder_whole(folder / "images", partial(_write_set, images, files, writer))
     if masks:
-        files = [f"{name}.png" for name in names]
-        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), files, _format_of(".png")))
-    elif (folder / "masks").exists():
-        shutil.rmtree(folder / "masks")  # of the images that were here before
+        of_masks = [f"{name}.png" for name in names]
+        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, _format_of(".png")))
     return folder
 
 

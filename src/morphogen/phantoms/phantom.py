@@ -153,7 +153,7 @@ def phantom(
         picture=Picture(
             pixels=pixels[None],
             spacing_um=(spacing, spacing),
-            origin=Origin(specimen=f"{kind}-{specimen:02d}", source=f"phantom {kind} seed {seed}"),
+            origin=Origin(specimen=f"{kind}-{seed}-{specimen:02d}", source=f"phantom {kind} seed {seed}"),
             labels=MappingProxyType({"caption": scene.caption, **scene.parameters}),
             mask=scene.labels.astype(np.bool_),
         ),

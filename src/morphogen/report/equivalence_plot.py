@@ -22,6 +22,11 @@ _FARTHEST = 8.0
 """Margins at which the axis ends; beyond two it is logarithmic."""
 
 
+def forest_px(sets: int) -> int:
+    """Natural width of the plot of so many sets, in pixels of the page."""
+    return round(_LABELS + sets * (_PANEL + _GAP))
+
+
 def equivalence_plot(found: Sequence[Equivalence], style: Mapping[str, Style]) -> Markup:
     """Draw the equivalences of one comparison.
 
@@ -31,7 +36,7 @@ def equivalence_plot(found: Sequence[Equivalence], style: Mapping[str, Style]) -
     """
     sets = list(dict.fromkeys(e.compared for e in found))
     descriptors = list(dict.fromkeys(e.descriptor for e in found))
-    width = _LABELS + len(sets) * (_PANEL + _GAP)
+    width = float(forest_px(len(sets)))
     height = _TOP + _LINE * len(descriptors) + _BOTTOM
     with rc_context(RC):
         figure = Figure(figsize=(width / 72, height / 72))
@@ -77,7 +82,7 @@ def _panel(axes: Axes, name: str, lines: Sequence[Equivalence | None], style: St
 
 def _draw(axes: Axes, y: int, line: Equivalence, style: Style) -> None:
     if line.difference is None or line.difference_95 is None or not line.margin:
-        words = "×  too few have it" if line.verdict == "different" else "no value"
+        words = "×  too few fields" if line.verdict == "different" else "too few fields"
         axes.text(0, y, words, ha="center", va="center", fontsize=8.5, color=MUTED)
         return
     value, low, high = (v / line.margin for v in (line.difference, *line.difference_95))

@@ -41,7 +41,7 @@ from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
 from morphogen.report import plots
-from morphogen.report.equivalence_plot import equivalence_plot
+from morphogen.report.equivalence_plot import equivalence_plot, forest_px
 from morphogen.report.figures import (
     CLIPPED_PERCENT,
     ScaleBar,
@@ -71,9 +71,9 @@ CROPS_A_ROW = 8
 BOTH = "measured + "
 """How rows of usefulness begin that were trained on measured and generated images together."""
 CELL_PX = 128
+"""A crop is shown at the largest whole multiple of its size up to this, or reduced to it."""
 OUTLINE_PX = 128
 """About how wide a crop with outlines is drawn, so that the line is thin."""
-"""A crop is shown at the largest whole multiple of its size up to this, or reduced to it."""
 
 CONTROLS = {
     "floor": "Other measured fields of the same kind: how far two measured sets are from each other.",
@@ -166,6 +166,7 @@ class _Section:
     curves: tuple[tuple[str, tuple[Markup, ...]], ...]
     reading_plots: tuple[Markup, ...]
     equivalence: Markup | None
+    forest_px: int
     tests: tuple[tuple[str, tuple[Equivalence, ...]], ...]
     outlines: tuple[_Strip, ...]
     pairs: tuple[_Strip, ...]
@@ -348,6 +349,7 @@ def _section(
         curves=tuple(_curves(comparison, style)),
         reading_plots=tuple(_reading_plots(comparison, style)),
         equivalence=_equivalence(comparison, style),
+        forest_px=forest_px(len({e.compared for e in _forest(comparison)})),
         tests=tuple(
             (name, tuple(e for e in comparison.equivalences if e.descriptor == name))
             for name in dict.fromkeys(e.descriptor for e in comparison.equivalences)
@@ -432,8 +434,12 @@ def _reading_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> 
 
 def _equivalence(comparison: Comparison, style: Mapping[str, plots.Style]) -> Markup | None:
     """The forest plot of the generated sets, and of the other specimen where there is one."""
-    shown = [e for e in comparison.equivalences if e.role in ("generated", "another")]
+    shown = _forest(comparison)
     return equivalence_plot(shown, style) if shown else None
+
+
+def _forest(comparison: Comparison) -> list[Equivalence]:
+    return [e for e in comparison.equivalences if e.role in ("generated", "another")]
 
 
 def _outlines(rows: Sequence[_Crops], segmentation: Segmentation | None, grey: IntensityMap) -> Iterable[_Strip]:

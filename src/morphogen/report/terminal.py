@@ -69,7 +69,7 @@ def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
     each = _table("Each pair")
     each.add_column("pair", width=_LONG_NAME, overflow="fold")
     for metric in metrics:
-        each.add_column(Text(metric), justify="right", overflow="fold")
+        each.add_column(Text(metric), justify="right", no_wrap=True)
     for name in names:
         values = (found.get((name, metric)) for metric in metrics)
         each.add_row(Text(name), *("–" if value is None else number(value) for value in values))
@@ -95,11 +95,11 @@ def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
 def _scores(title: str, scores: Sequence[Score]) -> Table:
     table = _table(f"{title}, {'higher' if scores[0].higher_is_better else 'lower'} is closer")
     table.add_column("set", width=_NAME, overflow="fold")
-    table.add_column("role", width=_ROLE)
+    table.add_column("role", width=_ROLE, no_wrap=True)
     table.add_column("times the floor", width=_RATIO)
     table.add_column("value", width=_VALUE)
     table.add_column("floor", width=_FLOOR)
-    table.add_column("fields", width=_COUNT, justify="right", overflow="fold")
+    table.add_column("fields", width=_COUNT, justify="right", no_wrap=True)
     for s in scores:
         e = s.estimate
         table.add_row(
@@ -121,7 +121,7 @@ def _physics(comparison: Comparison) -> Table:
     table.add_column("descriptor", width=_LONG_NAME, overflow="fold")
     table.add_column("measured", width=_MEAN, overflow="fold")
     for name in sets:
-        table.add_column(Text(name), width=_RATIO, overflow="fold")
+        table.add_column(Text(name), min_width=_RATIO, overflow="fold")
     found = {(e.descriptor, e.compared): e for e in comparison.equivalences}
     for r in (r for r in comparison.readings if r.role == "measured"):
         mean = reading_interval(r)
@@ -136,23 +136,24 @@ def _physics(comparison: Comparison) -> Table:
 
 def _against_margin(e: Equivalence | None) -> Text:
     if e is None or e.verdict == "invalid":
-        return Text("no value", style="dim")
+        return Text("too few fields", style="dim")
     mark, style = {"equivalent": ("=", "green"), "different": ("≠", "red")}.get(e.verdict, ("?", "yellow"))
     mark += "~" if e.distribution_differs and e.verdict != "different" else ""
     if e.difference is None or e.difference_95 is None:
-        return Text(f"{mark} too few have it", style=style)
+        return Text(f"{mark} too few fields", style=style)
     text = rounded(e.difference, *e.difference_95)
-    return Text(f"{mark} {'' if text.value.startswith(('−', '-')) else '+'}{text.value}{text.power}", style=style)
+    plus = "" if text.value.startswith("−") else "+"
+    return Text(f"{mark} {plus}{text}", style=style)
 
 
 def _diversities(diversities: Sequence[Diversity]) -> Table:
     higher = diversities[0].higher_is_more_diverse
     table = _table(f"{diversities[0].metric} within a set, {'higher' if higher else 'lower'} is more varied")
     table.add_column("set", width=_LONG_NAME, overflow="fold")
-    table.add_column("role", width=_ROLE)
+    table.add_column("role", width=_ROLE, no_wrap=True)
     table.add_column("against measured", width=_RATIO)
     table.add_column("mean", width=_VALUE)
-    table.add_column("fields", width=_COUNT, justify="right", overflow="fold")
+    table.add_column("fields", width=_COUNT, justify="right", no_wrap=True)
     means = [Interval(d.estimate.value, d.estimate.low, d.estimate.high) for d in diversities]
     measured = next((m for m, d in zip(means, diversities, strict=True) if d.role == "measured"), None)
     for mean, d in zip(means, diversities, strict=True):

@@ -1,14 +1,15 @@
 """Unidirectional fiber composites in microCT, seen in cross-section: bright fibers in a darker matrix.
 
 Margins: volume fraction within 0.02 and diameters within a twentieth are what a laminate's stiffness is computed from;
-densities and distances within a tenth; directions within five degrees.
+densities and distances within a tenth; directions within five degrees. What has
+no natural zero, such as grey levels, may differ by half of the standard deviation between measured fields.
 """
 
 from types import MappingProxyType
 
 from morphogen.specimens.specimen import Margin, Specimen
 
-_TENTH, _FIFTH = Margin(0.1, "mean"), Margin(0.2, "mean")
+_TENTH, _FIFTH, _HALF = Margin(0.1, "mean"), Margin(0.2, "mean"), Margin(0.5, "spread")
 
 SPECIMEN = Specimen(
     name="fiber",
@@ -47,6 +48,11 @@ SPECIMEN = Specimen(
             "orientation sin 2θ": Margin(0.1, "value"),
             "orientation spread": Margin(5.0, "value"),
             "specific surface": _TENTH,
+            "fiber clustering": _HALF,
+            "grey level mean": _HALF,
+            "grey level standard deviation": _HALF,
+            "grey level skewness": _HALF,
+            "grey level kurtosis": _HALF,
             "spectral slope": Margin(0.1, "value"),
             "high-frequency power": _FIFTH,
             "noise level": _TENTH,

@@ -47,7 +47,7 @@ from morphogen.studies.recipe import (
 )
 from morphogen.training.run import Run, command_line
 from morphogen.training.train import DivergedError, train, uses_gpu
-from morphogen.usefulness.usefulness import usefulness
+from morphogen.usefulness.usefulness import require_trainable, usefulness
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
 _ANOTHER_SEED = 7919  # the other specimen of a phantom control must not repeat the studied ones
@@ -195,12 +195,9 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
         require_room(others, part.crop)
         another[label] = others
     divided = split(images, crop=part.crop, held_out=part.held_out, seed=recipe.seed)
-    shared = set(divided.training.specimens) & set(divided.held_out.specimens)
-    if recipe.evaluation.usefulness is not None and part.with_masks and shared:
-        raise Problem(
-            f"{name}: usefulness is tested on unseen specimens, and {sorted(shared)[0]} is in both parts",
-            do="give two specimens or more, or leave usefulness out",
-        )
+    worth = recipe.evaluation.usefulness
+    if worth is not None and part.with_masks:
+        require_trainable(divided.training, {}, divided.held_out, part.crop, worth.seeds)
     _require_evaluation(divided, another, part, recipe)
     symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
     return _Prepared(name, part, divided, another, frozenset(symmetries))

@@ -117,7 +117,7 @@ def usefulness(
     named = generated if isinstance(generated, Mapping) else {"generated": generated}
     tell = progress or (lambda _: None)
     show = on_predictions or (lambda _, __: None)
-    _check(training, named, test, crop, seeds)
+    require_trainable(training, named, test, crop, seeds)
     try:
         plans = [Plan(images=images_seen, seed=seed + number) for number in range(seeds)]
     except ValidationError as error:
@@ -292,10 +292,14 @@ def _weights(count: int, resamples: int, *key: int) -> NDArray[np.float64]:
     return weights
 
 
-def _check(
+def require_trainable(
     training: ImageSet, generated: Mapping[str, ImageSet], test: ImageSet, crop: tuple[int, int], seeds: int
 ) -> None:
-    """Refuse what cannot be trained."""
+    """Refuse what ``usefulness`` would refuse; with no generated set, before there is one.
+
+    Raises:
+        Problem: see ``usefulness``.
+    """
     if seeds < 2:
         raise Problem("the chance of training cannot be told from one seed", do="take two seeds or more, better three")
     if min(crop) < _SMALLEST_CROP:

@@ -21,6 +21,7 @@ scikit-image divides its beta by the standard deviation of each image; that is u
 grey weigh alike in every image. A picture without seeds of both phases is cut at Otsu's threshold.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +82,12 @@ class RandomWalker:
         else:
             scaled = (grey - self.dark) / (self.bright - self.dark)
             beta = self.stiffness * 10 * float(scaled.std())
-            labels = random_walker(scaled, seeds, beta=beta, mode="cg_j", tol=TOLERANCE, prob_tol=0.1)
+            for tolerance in (TOLERANCE, TOLERANCE / 100):
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")
+                    labels = random_walker(scaled, seeds, beta=beta, mode="cg_j", tol=tolerance, prob_tol=0.1)
+                if not warned:  # else some probability is far from [0, 1]: the solver stopped too early
+                    break
         bright: NDArray[np.bool_] = labels == 2
         return bright if self.threshold.phase_is == "bright" else ~bright
 
