@@ -122,7 +122,7 @@ def test_specimens_vary_and_do_not_depend_on_how_many_are_drawn(kind: str) -> No
     two = phantoms(kind, count=2, size=(96, 96), seed=6)
     for short, long in zip(two, three, strict=False):
         assert short.picture.pixels.tobytes() == long.picture.pixels.tobytes()
-    assert image_set(three).specimens == (f"{kind}-00", f"{kind}-01", f"{kind}-02")
+    assert image_set(three).specimens == (f"{kind}-6-00", f"{kind}-6-01", f"{kind}-6-02")
     assert len({specimen.caption for specimen in three}) == 3
     alike = phantoms(kind, count=2, size=(96, 96), seed=6, vary=False)
     defaults = {p.name: p.default for p in parameters_of(kind) if p.default is not None}

@@ -8,8 +8,8 @@ single root across the field (less for one that is short against it) and 2 where
 - The centre lines are counted, not the phase, so that thick roots are no denser than thin ones.
 - Sides are powers of two of the smaller pixel side, from 2 to a quarter of the field's shorter side. Boxes of one
   pixel are left out: they count how a line was drawn, not how it lies. Fewer than three sizes give no slope.
-- For each size the grid is shifted, by a pixel at a time for boxes of up to 16 pixels and by a sixteenth of a box
-  beyond, and the smallest count is taken: N is defined as the least number of boxes that cover the lines.
+- For each size the grid is shifted, along x by a pixel at a time and along y by at least a sixteenth of a box, and the
+  smallest count is taken: N is defined as the least number of boxes that cover the lines.
 - Boxes are measured in physical lengths: they are square also where pixels are not.
 """
 
@@ -24,7 +24,7 @@ from morphogen.evaluation.section import ONE_PHASE, Section
 from morphogen.evaluation.skeleton_graph import Floats
 
 FEWEST_SIZES = 3
-ORIGINS = 16  # of the grid, each way
+ORIGINS = 16  # of the grid along y
 
 
 def box_sizes(size: tuple[int, ...], pixel: tuple[float, float] = (1.0, 1.0)) -> Floats:
@@ -40,13 +40,16 @@ def box_counts(mask: NDArray[np.bool_], pixel: tuple[float, float] = (1.0, 1.0))
     y, x = ((at + 0.5) * side for at, side in zip(np.nonzero(mask), pixel, strict=True))
     counts = []
     for side in box_sizes(mask.shape, pixel):
-        steps = min(ORIGINS, round(side / min(pixel)))
-        starts = np.arange(steps) / steps
-        rows = [np.floor(y / side + start).astype(np.intp) for start in starts]
-        columns = [np.floor(x / side + start).astype(np.intp) for start in starts]
+        pitches = round(side / min(pixel))
+        rows = [np.floor(y / side + start).astype(np.intp) for start in _starts(min(pitches, ORIGINS))]
+        columns = [np.floor(x / side + start).astype(np.intp) for start in _starts(pitches)]
         across = math.ceil(mask.shape[1] * pixel[1] / side) + 1
         counts.append(min(np.count_nonzero(np.bincount(row * across + column)) for row in rows for column in columns))
     return np.array(counts, dtype=np.intp)
+
+
+def _starts(count: int) -> Floats:
+    return np.arange(count) / count
 
 
 def box_dimension(mask: NDArray[np.bool_], pixel: tuple[float, float] = (1.0, 1.0)) -> float:
