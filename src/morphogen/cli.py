@@ -498,7 +498,7 @@ def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int
     """
     import time
 
-    from morphogen.audit.audit import audited
+    from morphogen.audit.audit import audit as audit_metrics
     from morphogen.progress import console, status
     from morphogen.report.audit_page import write_audit_page
     from morphogen.training.run import command_line
@@ -508,7 +508,7 @@ def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int
     folder = require_free_folder(out, "the audit") if out is not None else free_folder(Path("audits") / kind)
     measured = _read(images, reading) if images is not None else None
     with status("Auditing") as tell:
-        found = audited(
+        found = audit_metrics(
             kind=kind, measured=measured, size=crop, n=sizes, defects=defects or None, segmentation=segmentation,
             seed=seed, progress=tell,
         )  # fmt: skip

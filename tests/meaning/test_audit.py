@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr, wasserstein_distance
 
-from morphogen.audit.audit import _at_size, _rank_correlations, audit, audited
+from morphogen.audit.audit import _at_size, _rank_correlations, audit
 from morphogen.audit.defect import Material
 from morphogen.audit.instruments import Readings, Rows, Similarities
 from morphogen.audit.records import Audit, MetricRecord
@@ -48,7 +48,7 @@ def found() -> Audit:
         instruments=lambda _: [Fourth()],
         draws=40,
         seed=2,
-    )
+    ).audit
 
 
 def power(found: Audit, metric: str, defect: str) -> tuple[float, ...]:
@@ -114,14 +114,14 @@ def test_every_metric_meets_every_defect_and_survives_json(found: Audit, tmp_pat
 
 def test_the_same_seed_gives_the_same_audit() -> None:
     def again() -> Audit:
-        return audit(kind="root", size=(48, 48), n=(8,), defects=("mode_collapse",), draws=2, seed=3)
+        return audit(kind="root", size=(48, 48), n=(8,), defects=("mode_collapse",), draws=2, seed=3).audit
 
     assert again() == again()
 
 
 def test_measured_images_are_audited_as_they_are() -> None:
     images = image_set(phantoms("fiber", count=2, size=(192, 256), seed=4))
-    both = audited(kind="fiber", measured=images, size=(48, 48), n=(8,), defects=("noise",), draws=10, seed=3)
+    both = audit(kind="fiber", measured=images, size=(48, 48), n=(8,), defects=("noise",), draws=10, seed=3)
     found = both.audit
     clean, *noisy = (picture.grey for picture in both.examples["noise"])
     assert [(grey - clean).std() for grey in noisy] == sorted((grey - clean).std() for grey in noisy)

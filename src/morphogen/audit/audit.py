@@ -103,7 +103,7 @@ class _Floor:
     clean: Floats
 
 
-def audited(
+def audit(
     *,
     kind: str,
     measured: ImageSet | None = None,
@@ -232,34 +232,6 @@ def audited(
     )
     examples = {d.name: _example(d, sections, material, seed) for d in wanted if isinstance(d, FieldDefect)}
     return Audited(record, examples)
-
-
-def audit(
-    *,
-    kind: str,
-    measured: ImageSet | None = None,
-    size: tuple[int, int] = (64, 64),
-    n: Sequence[int] = SIZES,
-    defects: Sequence[str] | None = None,
-    segmentation: str | None = None,
-    instruments: Callable[[Material], Sequence[Instrument]] | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
-    progress: Tell | None = None,
-) -> Audit:
-    """The records of ``audited``, which see."""
-    return audited(
-        kind=kind,
-        measured=measured,
-        size=size,
-        n=n,
-        defects=defects,
-        segmentation=segmentation,
-        instruments=instruments,
-        draws=draws,
-        seed=seed,
-        progress=progress,
-    ).audit
 
 
 def _example(defect: FieldDefect, sections: Sequence[Section], material: Material, seed: int) -> tuple[Picture, ...]:
