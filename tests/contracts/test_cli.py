@@ -106,6 +106,22 @@ def test_the_whole_way_from_phantoms_to_evidence(tmp_path):
     assert "made exists and is not empty: choose a new folder" in again.stderr
 
 
+def test_an_audit_ends_with_the_path_of_its_page(tmp_path):
+    done = morphogen(
+        "audit", "rock", "--out", "audit", "--images-a-set", "8", "--crop", "48", "48", "--defect", "noise",
+        "--defect", "grey_shift", cwd=tmp_path,
+    )  # fmt: skip
+    page = tmp_path / done.stdout.strip()
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        "audit-brief.png", "audit.json", "audit.png", "index.html",
+    ]  # fmt: skip
+    text = page.read_text(encoding="utf-8")
+    assert "Which metrics see what is wrong with a rock?" in text
+    assert text.count("data:image/png") == (1 + 3) + (1 + 2)  # a clean field and every severity, of both
+    again = morphogen("audit", "rock", "--out", "audit", cwd=tmp_path, code=2)
+    assert "choose a new folder" in again.stderr
+
+
 def test_a_study_ends_with_the_path_of_its_page_and_can_be_repeated(tmp_path):
     recipe = {
         "title": "Small",

@@ -2,11 +2,13 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from morphogen.images.folders import write_images
+from morphogen.images.image_set import Pictures
 from morphogen.problems import Problem
 from morphogen.studies.recipe import EMBEDDED, read_recipe
 from morphogen.studies.study import study
@@ -63,6 +65,33 @@ def test_what_cannot_be_finished_is_not_started(tmp_path, path, value, message):
         recipe["specimens"]["rock"]["phantom"]["size"] = [40, 40]
     with pytest.raises(Problem, match=message):
         study(recipe, folder=tmp_path / "study", cpu=True)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_with_masks_says_what_its_images_are_worth(tmp_path):
+    recipe = copy.deepcopy(RECIPE)
+    recipe["specimens"]["rock"] |= {"with_masks": True, "segmentation": "masks"}
+    recipe["evaluation"]["usefulness"] = {"images": 16, "seeds": 2}
+    page = study(recipe, folder=tmp_path / "study", cpu=True)
+    (record,) = json.loads((page.parent / "study.json").read_text())["specimens"]
+    rows = [row["trained_on"] for row in record["usefulness"]["rows"]]
+    assert rows == ["nothing", "measured", "vae", "measured + vae"]
+    assert record["comparison"]["segmentation"] == "of the masks that came with the images"
+    assert "What the images are worth" in page.read_text(encoding="utf-8")
+    assert (page.parent / "generated" / "rock-vae" / "masks" / "0000.png").exists()
+
+
+def test_usefulness_that_could_not_be_tested_is_refused_before_the_first_training(tmp_path):
+    write_images(random_set(6, size=(96, 200), specimens=1), tmp_path / "scans")
+    recipe = changed("specimens", {"scans": {"kind": "rock", "images": {"path": "scans"}, "crop": [32, 32]}})
+    recipe["specimens"]["scans"]["with_masks"] = True
+    with pytest.raises(Problem, match="has no mask"):
+        study(recipe, images=tmp_path, folder=tmp_path / "study", cpu=True)
+    images = (replace(p, mask=p.grey > 127) for p in random_set(6, size=(96, 200), specimens=1))
+    write_images(Pictures(images), tmp_path / "scans")
+    recipe["evaluation"]["usefulness"] = {"images": 16, "seeds": 2}
+    with pytest.raises(Problem, match="s0"):
+        study(recipe, images=tmp_path, folder=tmp_path / "study", cpu=True)
     assert not (tmp_path / "study").exists()
 
 
