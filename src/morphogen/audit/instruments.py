@@ -25,7 +25,7 @@ from morphogen.evaluation.distances.set_distance import SetDistance
 from morphogen.evaluation.feature_table import FeatureExtractor, FeatureTable, comparable
 from morphogen.evaluation.section import Section
 from morphogen.evaluation.similarities import lpips
-from morphogen.evaluation.similarities.ssim import K1, K2, SIGMA, WINDOW
+from morphogen.evaluation.similarities.ssim import SIGMA, WINDOW, of_moments
 from morphogen.images.image_set import ImageSet, Pictures
 
 PAIRS = 64
@@ -74,8 +74,8 @@ class Instrument(Protocol):
 class Similarities:
     """SSIM of unpaired pairs, and of pairs within the compared set (diversity).
 
-    The formula is that of ``morphogen.evaluation.similarities.ssim``, arranged for an image that meets many others: its
-    own local moments are computed once, in float32 and in units of the grey range, and a pair costs one covariance.
+    As ``morphogen.evaluation.similarities.ssim``, arranged for an image that meets many others: its own local moments
+    are computed once, in float32 and in units of the grey range, and a pair costs one covariance.
     """
 
     most: int | None = PAIRS + 1
@@ -112,9 +112,8 @@ class Similarities:
         (_, mean_x, var_x), (_, mean_y, var_y) = (np.moveaxis(rows[inside], 2, 0) for rows in (x, y))
         covariance -= mean_x * mean_y
         mu_x, mu_y = (mean + self._offset / self._range for mean in (mean_x, mean_y))
-        c1, c2 = K1**2, K2**2
-        luminance = (2 * mu_x * mu_y + c1) / (mu_x**2 + mu_y**2 + c1)
-        return float((luminance * (2 * covariance + c2) / (var_x + var_y + c2)).mean())
+        luminance, structure = of_moments((mu_x, var_x), (mu_y, var_y), covariance, 1.0)
+        return float((luminance * structure).mean())
 
 
 class PerceptualDistances:

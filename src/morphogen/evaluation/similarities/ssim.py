@@ -17,6 +17,8 @@ torchmetrics are the oracles in the tests.
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from morphogen.evaluation.similarities.similarity import Values, partners, refuse_smaller, score_pixels
@@ -28,6 +30,7 @@ WINDOW = 11
 
 SIGMA = 1.5
 _RADIUS = WINDOW // 2
+Map = NDArray[np.floating]
 K1, K2 = 0.01, 0.03
 
 
@@ -42,7 +45,6 @@ def luminance_and_structure(x: Values, y: Values, data_range: float) -> tuple[Va
     Returns:
         l and cs, each ``(..., height - 10, width - 10)``.
     """
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     # A common offset leaves the covariances as they are and keeps 16 bit values from cancelling in them.
     offset = x.mean(axis=(-2, -1), keepdims=True)
     u, v = x - offset, y - offset
@@ -51,7 +53,21 @@ def luminance_and_structure(x: Values, y: Values, data_range: float) -> tuple[Va
     var_x = _windowed(u * u)[inside] - offset_x**2
     var_y = _windowed(v * v)[inside] - offset_y**2
     covariance = _windowed(u * v)[inside] - offset_x * offset_y
-    mu_x, mu_y = offset_x + offset, offset_y + offset
+    luminance, structure = of_moments((offset_x + offset, var_x), (offset_y + offset, var_y), covariance, data_range)
+    return luminance.astype(np.float64, copy=False), structure.astype(np.float64, copy=False)
+
+
+def of_moments(x: tuple[Map, Map], y: tuple[Map, Map], covariance: Map, data_range: float) -> tuple[Map, Map]:
+    """The maps l and cs from local moments.
+
+    Args:
+        x: local means and variances of one image.
+        y: of the other, of the same shape.
+        covariance: local covariances of both.
+        data_range: L.
+    """
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    (mu_x, var_x), (mu_y, var_y) = x, y
     luminance = (2 * mu_x * mu_y + c1) / (mu_x**2 + mu_y**2 + c1)
     structure = (2 * covariance + c2) / (var_x + var_y + c2)
     return luminance, structure
