@@ -354,6 +354,14 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
     " standard file only.",
 )
 @click.option("--download-inception", is_flag=True, help="Fetch that standard file (96 MB) instead.")
+@click.option(
+    "--usefulness",
+    "worth_crops",
+    type=click.IntRange(min=1),
+    metavar="CROPS",
+    help="Train a small segmentation network on --training, on generated images and on both, each on so many crops,"
+    " and test it on the measured images; all need masks. 4000 is a good number.",
+)
 @click.option("--micrometres", is_flag=True, help="Refuse images of unknown pixel size, instead of counting pixels.")
 @click.option(
     "--range",
@@ -381,8 +389,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
 @_reading  # fmt: skip
 def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, training: Path | None, another: Path | None,
              floor: Path | None, segmentation: str | None, paired: bool, grey_range: tuple[float, float] | None,
-             features: tuple[str, ...], inception: Path | None, download_inception: bool, micrometres: bool,
-             fields_at_most: int, seed: int, json_file: Path | None, out: Path | None,
+             features: tuple[str, ...], inception: Path | None, download_inception: bool, worth_crops: int | None,
+             micrometres: bool, fields_at_most: int, seed: int, json_file: Path | None, out: Path | None,
              **reading: Any) -> None:  # fmt: skip
     """Compare generated images with measured ones.
 
@@ -400,7 +408,9 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     from morphogen.evaluation.evaluate import evaluate_pairs
     from morphogen.images.folders import read_images, with_pixel_size
     from morphogen.progress import status
-    from morphogen.report.terminal import print_comparison, print_pairs
+    from morphogen.report.terminal import print_comparison, print_pairs, print_usefulness
+    from morphogen.specimens.specimen import specimen as kind_of_specimen
+    from morphogen.usefulness.usefulness import require_trainable, usefulness
     from morphogen.whole_files import require_free_folder, write_text_whole
 
     started = time.perf_counter()
@@ -428,6 +438,11 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
         raise Problem("a generated set is given twice", do="give each once")
     others = {f"another: {another.name}": with_pixel_size(read_images(another), um)} if another is not None else {}
     learned = _read(training, reading) if training is not None else None
+    if worth_crops is not None and learned is None:
+        raise Problem("usefulness needs the training images", do="name them with --training")
+    size, allowed = sets[next(iter(sets))][0].size, kind_of_specimen(specimen).symmetries
+    if worth_crops is not None and learned is not None:
+        require_trainable(learned, sets, reference, size, seeds=3)
     with status("Comparing") as tell:
         found = compare_sets(
             measured=reference, generated=sets, specimen=specimen, training=learned, another=others,
@@ -435,15 +450,23 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
             inception=inception, download_inception=download_inception, fields_at_most=fields_at_most,
             in_micrometres=micrometres, seed=seed, progress=tell,
         )  # fmt: skip
+    worth = None
+    if worth_crops is not None and learned is not None:
+        with status("Usefulness") as tell:
+            worth = usefulness(training=learned, generated=sets, test=reference, crop=size, symmetries=allowed,
+                               images_seen=worth_crops, seed=seed, progress=tell)  # fmt: skip
     if json_file is not None:
         write_text_whole(json_file, found.comparison.model_dump_json(indent=1))
     print_comparison(found.comparison, Console())
+    if worth is not None:
+        print_usefulness(worth, Console())
     if out is not None:
         from morphogen.report.evaluation_page import write_evaluation_page
         from morphogen.training.run import command_line
 
         page = write_evaluation_page(
             found, out, kind=specimen, measured=reference, generated=sets, another=others, training=learned,
+            usefulness=worth,
             arguments={"seed": seed, "fields": fields_at_most, "features": list(features)},
             command=command_line(), seconds=time.perf_counter() - started,
         )  # fmt: skip

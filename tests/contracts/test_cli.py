@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,21 @@ def test_the_whole_way_from_phantoms_to_evidence(tmp_path):
     assert {path.name for path in (tmp_path / "evidence").iterdir()} == {"index.html", "study.json", "figures"}
     again = morphogen("generate", "run", "--out", "made", cwd=tmp_path, code=2)
     assert "made exists and is not empty: choose a new folder" in again.stderr
+
+
+def test_usefulness_is_measured_where_all_have_masks(tmp_path):
+    for name, count, seed in (("training", "8", "1"), ("held_out", "8", "2"), ("made", "8", "3")):
+        morphogen(
+            "phantom", "rock", "--out", name, "--count", count, "--seed", seed, "--size", "64", "64", "-p",
+            "grain_radius_um=20", cwd=tmp_path,
+        )  # fmt: skip
+    asked = ("evaluate", "--measured", "held_out", "--training", "training", "--features", "descriptors")
+    table = morphogen(*asked, "--generated", "made", "--usefulness", "16", "--out", "page", cwd=tmp_path)
+    assert "measured + made" in " ".join(table.stdout.split())
+    assert "What the images are worth" in (tmp_path / "page/index.html").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "made" / "masks")
+    bare = morphogen(*asked, "--generated", "made", "--usefulness", "16", cwd=tmp_path, code=2)
+    assert "has no mask" in bare.stderr
 
 
 def test_an_audit_ends_with_the_path_of_its_page(tmp_path):

@@ -404,7 +404,7 @@ def _reservations(sets: Sequence[ComparedSet], intensity: IntensityMap) -> list[
         )
     for s in sets[1:]:
         n, n_floor = len(s.images), len(floor.images)
-        if s.role == "identity" and n != n_floor:
+        if s.role == "identity" and n > n_floor:
             notes.append(f"identity: scored with all {n} fields, while its floor has {min(n, n_floor)}.")
         elif n > n_floor:
             notes.append(f"{s.name}: distances use the first {n_floor} of {n} fields, as many as the floor has.")

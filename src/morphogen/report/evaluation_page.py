@@ -7,6 +7,7 @@ from pathlib import Path
 
 import morphogen
 from morphogen.evaluation.evaluate import Evaluation
+from morphogen.evaluation.records import Usefulness
 from morphogen.images.cropping import independent_fields
 from morphogen.images.image_set import ImageSet
 from morphogen.report.page import Exhibits, write_page
@@ -22,6 +23,7 @@ def write_evaluation_page(
     generated: Mapping[str, ImageSet],
     another: Mapping[str, ImageSet],
     training: ImageSet | None,
+    usefulness: Usefulness | None = None,
     arguments: Plain,
     command: str,
     seconds: float,
@@ -36,6 +38,7 @@ def write_evaluation_page(
         generated: the generated sets by name.
         another: measured images of other specimens, by name.
         training: the images that the methods were trained on, where they are known.
+        usefulness: what the generated images are worth for training a network, where that was asked.
         arguments: what was asked for, as it is to stand on the page.
         command: the command that was typed.
         seconds: what it took.
@@ -61,6 +64,7 @@ def write_evaluation_page(
         split="As it was given.",
         comparison=comparison,
         methods=(),
+        usefulness=usefulness,
     )
     study = StudyRecord(
         title=f"Evidence: {', '.join(generated)} against measured {kind}",

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from morphogen.evaluation.paired import PairedScore, paired_summary
-from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Score
+from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Score, Usefulness
 from morphogen.report.notation import number, rounded
 from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval, verdict
 
@@ -54,6 +54,27 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         "The interval of a ratio takes the size of the floor as known. How uncertain the floor itself is stands in"
         " the row floor.",
     )
+
+
+def print_usefulness(found: Usefulness, console: Console) -> None:
+    """Print what generated images are worth for training a segmentation network.
+
+    Args:
+        found: the records.
+        console: where to.
+    """
+    table = _table(f"Usefulness: {found.network}, {found.images_seen} crops, {len(found.seeds)} trainings a row")
+    table.add_column("trained on", width=_NAME, overflow="fold")
+    for name in ("Dice", "IoU", "Dice above measured"):
+        table.add_column(name, overflow="fold")
+    for row in found.rows:
+        overlaps = (row.dice, row.iou, row.dice_above_measured)
+        table.add_row(
+            Text(row.trained_on), *("" if o is None else _numbers(Interval(o.value, o.low, o.high)) for o in overlaps)
+        )
+    console.print(table)
+    for note in found.notes:
+        _item(console, note)
 
 
 def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
