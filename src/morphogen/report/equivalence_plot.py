@@ -17,7 +17,7 @@ from morphogen.report.drawing import INK, MUTED, PAPER, RC, RULE, SHADE, svg
 from morphogen.report.notation import number
 from morphogen.report.plots import Style
 
-_LABELS, _PANEL, _GAP, _LINE, _TOP, _BOTTOM = 236.0, 150.0, 14.0, 17.0, 40.0, 40.0  # points
+_LABELS, _PANEL, _GAP, _LINE, _TOP, _BOTTOM = 236.0, 150.0, 14.0, 17.0, 26.0, 40.0  # points
 _FARTHEST = 8.0
 """Margins at which the axis ends; beyond two it is logarithmic."""
 
