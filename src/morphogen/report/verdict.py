@@ -556,11 +556,11 @@ def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Seq
         missing = [n for n in methods if n not in {s.compared for s in m.generated}]
         if missing:
             found.append(f"{m.name} has no value for {listed(missing)}.")
-    missing: dict[tuple[str, str], list[str]] = {}
+    without: dict[tuple[str, str], list[str]] = {}
     for r in comparison.readings:
         if r.mean is None and r.role in ("measured", "generated"):
-            missing.setdefault((r.compared, r.invalid.rstrip(".")), []).append(r.descriptor)
-    for (name, why), descriptors in missing.items():
+            without.setdefault((r.compared, r.invalid.rstrip(".")), []).append(r.descriptor)
+    for (name, why), descriptors in without.items():
         found.append(f"{name}: {listed(descriptors)} {'have' if len(descriptors) > 1 else 'has'} no value: {why}.")
     return [Sentence("caution", text[:1].upper() + text[1:]) for text in found]
 
