@@ -10,7 +10,6 @@ stands beside the rest so that one can see what it is worth.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -269,8 +268,7 @@ class Readings:
             scalars = self._scalars(self._material.section(images[picture_number]))
             return [np.nan if (value := scalars[name].value) is None else value for name in self._names]
 
-        with ThreadPoolExecutor() as pool:  # NumPy and SciPy let go of the interpreter for much of the work
-            return np.array(list(pool.map(row, range(len(images)))))
+        return np.array([row(number) for number in range(len(images))])
 
     def scores(self, *, measured: Rows, training: Rows, compared: Rows) -> NDArray[np.float64]:
         """W1 of every reading, in its own unit."""
