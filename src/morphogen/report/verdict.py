@@ -561,7 +561,7 @@ def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Seq
         if r.mean is None and r.role in ("measured", "generated"):
             without.setdefault((r.compared, r.invalid.rstrip(".")), []).append(r.descriptor)
     for (name, why), descriptors in without.items():
-        found.append(f"{name}: {listed(descriptors)} {'have' if len(descriptors) > 1 else 'has'} no value: {why}.")
+        found.append(f"{listed(descriptors)} {'have' if len(descriptors) > 1 else 'has'} no value for {name}: {why}.")
     return [Sentence("caution", text[:1].upper() + text[1:]) for text in found]
 
 
