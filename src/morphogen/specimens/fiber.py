@@ -7,7 +7,7 @@ no natural zero, such as grey levels, may differ by half of the standard deviati
 
 from types import MappingProxyType
 
-from morphogen.specimens.specimen import Margin, Specimen
+from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Specimen
 
 _TENTH, _FIFTH, _HALF = Margin(0.1, "mean"), Margin(0.2, "mean"), Margin(0.5, "spread")
 
@@ -24,9 +24,7 @@ SPECIMEN = Specimen(
         "fiber_arrangement",
         "orientation",
         "specific_surface",
-        "grey_levels",
-        "power_spectrum",
-        "noise_and_sharpness",
+        *TEXTURE,
     ),
     margins=MappingProxyType(
         {
@@ -49,14 +47,7 @@ SPECIMEN = Specimen(
             "orientation spread": Margin(5.0, "value"),
             "specific surface": _TENTH,
             "fiber clustering": _HALF,
-            "grey level mean": _HALF,
-            "grey level standard deviation": _HALF,
-            "grey level skewness": _HALF,
-            "grey level kurtosis": _HALF,
-            "spectral slope": Margin(0.1, "value"),
-            "high-frequency power": _FIFTH,
-            "noise level": _TENTH,
-            "edge width": _TENTH,
+            **TEXTURE_MARGINS,
         }
     ),
 )

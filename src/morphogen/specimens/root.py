@@ -7,7 +7,7 @@ no natural zero, such as grey levels, may differ by half of the standard deviati
 
 from types import MappingProxyType
 
-from morphogen.specimens.specimen import Margin, Specimen
+from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Specimen
 
 _TENTH, _FIFTH, _HALF = Margin(0.1, "mean"), Margin(0.2, "mean"), Margin(0.5, "spread")
 
@@ -27,9 +27,7 @@ SPECIMEN = Specimen(
         "orientation",
         "fractal_dimension",
         "hull_area",
-        "grey_levels",
-        "power_spectrum",
-        "noise_and_sharpness",
+        *TEXTURE,
     ),
     margins=MappingProxyType(
         {
@@ -58,14 +56,7 @@ SPECIMEN = Specimen(
             "root solidity": _TENTH,
             "two-point correlation at 4 px": _HALF,
             "two-point correlation at 16 px": _HALF,
-            "grey level mean": _HALF,
-            "grey level standard deviation": _HALF,
-            "grey level skewness": _HALF,
-            "grey level kurtosis": _HALF,
-            "spectral slope": Margin(0.1, "value"),
-            "high-frequency power": _FIFTH,
-            "noise level": _TENTH,
-            "edge width": _TENTH,
+            **TEXTURE_MARGINS,
         }
     ),
 )

@@ -68,6 +68,23 @@ class Specimen:
         return self.margins.get(reading, DEFAULT_MARGIN)
 
 
+TEXTURE = ("grey_levels", "power_spectrum", "noise_and_sharpness")
+"""Descriptors of the grey image itself, which every kind has."""
+
+TEXTURE_MARGINS: Mapping[str, Margin] = MappingProxyType(
+    {
+        "grey level mean": Margin(0.5, "spread"),
+        "grey level standard deviation": Margin(0.5, "spread"),
+        "grey level skewness": Margin(0.5, "spread"),
+        "grey level kurtosis": Margin(0.5, "spread"),
+        "spectral slope": Margin(0.1, "value"),
+        "high-frequency power": Margin(0.2, "mean"),
+        "noise level": Margin(0.1, "mean"),
+        "edge width": Margin(0.1, "mean"),
+    }
+)
+"""Their margins, for kinds that have none of their own."""
+
 KINDS = Catalogue("morphogen.specimens", "kind of specimen", frozenset({"specimen"}))
 
 
