@@ -29,10 +29,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from morphogen.evaluation.distances.precision_recall import ROWS, neighbour_radii, squared_distances
+from morphogen.evaluation.distances.precision_recall import (
+    ROWS,
+    neighbour_radii,
+    share_replicates,
+    squared_distances,
+    unseen_share,
+)
 from morphogen.evaluation.distances.set_distance import Metric
 from morphogen.evaluation.feature_table import FeatureTable, comparable
-from morphogen.evaluation.intervals import Replicates, clopper_pearson_of_none, resampling_weights, units
+from morphogen.evaluation.intervals import Replicates, resampling_weights
 from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Estimate
 
@@ -61,16 +67,13 @@ class DensityCoverage:
         # Equal rows (blank fields) are at distance 0 up to rounding; six of them make a ball of radius 0.
         radii = neighbour_radii(X, self.neighbours) + 1e-12 * (X**2).sum(axis=1).max()
         balls, covered = _balls(X, Y, radii)
-        w = resampling_weights(measured.groups, resamples, seed, Use.WEIGHTS_OF_MEASURED)
-        v = resampling_weights(generated.groups, resamples, seed, Use.WEIGHTS_OF_COMPARED)
-        density = _mean(balls / self.neighbours, v, len(X), len(Y), limits=(0.0, np.inf))
-        coverage = _mean(covered.astype(np.float64), w, len(X), len(Y), limits=(0.0, 1.0))
+        w = resampling_weights(generated.groups, resamples, seed, Use.WEIGHTS_OF_COMPARED)
+        of_rows = balls / self.neighbours
+        draws = w @ of_rows / w.sum(axis=1)
+        density = Replicates.around(of_rows.mean(), draws, len(X), len(Y), limits=(0.0, np.inf))
         if not balls.any():
-            density = replace(density, reaches=(0.0, _missed(generated)))
-        if not covered.any():
-            coverage = replace(coverage, reaches=(0.0, _missed(measured)))
-        elif covered.all():
-            coverage = replace(coverage, reaches=(1 - _missed(measured), 1.0))
+            density = replace(density, reaches=(0.0, unseen_share(generated)))
+        coverage = share_replicates(covered, measured, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_MEASURED)
         return density, coverage
 
 
@@ -103,14 +106,3 @@ def _balls(
         balls += inside.sum(axis=0)
         covered[block] = inside.any(axis=1)
     return balls, covered
-
-
-def _mean(
-    of_rows: NDArray[np.float64], weights: NDArray[np.float64], n: int, m: int, limits: tuple[float, float]
-) -> Replicates:
-    return Replicates.around(of_rows.mean(), weights @ of_rows / weights.sum(axis=1), n, m, limits)
-
-
-def _missed(table: FeatureTable) -> float:
-    """The share of hits that so many units could have without showing one."""
-    return clopper_pearson_of_none(int(units(table.groups).max()) + 1)

@@ -57,20 +57,9 @@ class PrecisionRecall:
         radii_X, radii_Y = (neighbour_radii(rows, self.neighbours) + rounding for rows in (X, Y))
         realistic, covered = _inside(X, Y, radii_X, radii_Y)
         return (
-            self._share(realistic, generated, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_COMPARED),
-            self._share(covered, measured, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_MEASURED),
+            share_replicates(realistic, generated, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_COMPARED),
+            share_replicates(covered, measured, len(X), len(Y), resamples, seed, Use.WEIGHTS_OF_MEASURED),
         )
-
-    @staticmethod
-    def _share(hits: NDArray[np.bool_], table: FeatureTable, n: int, m: int, resamples: int, *key: int) -> Replicates:
-        weights = resampling_weights(table.groups, resamples, *key)
-        draws = weights @ hits / weights.sum(axis=1)
-        around = Replicates.around(hits.mean(), draws, n, m, limits=(0.0, 1.0))
-        if hits.any() and not hits.all():
-            return around
-        # All replicates agree. What may have been missed among so many units is then all there is to say.
-        missed = clopper_pearson_of_none(int(units(table.groups).max()) + 1)
-        return replace(around, reaches=(1 - missed, 1.0) if hits.all() else (0.0, missed))
 
 
 DISTANCE = PrecisionRecall()
@@ -89,6 +78,34 @@ def precision_and_recall(
         measured=measured, generated=generated, seed=seed, resamples=resamples
     )
     return precision.estimate, recall.estimate
+
+
+def share_replicates(
+    hits: NDArray[np.bool_], table: FeatureTable, n: int, m: int, resamples: int, *key: int
+) -> Replicates:
+    """Replicates of the share of rows of a table that are hits.
+
+    Args:
+        hits: ``(len(table),)``.
+        table: says which rows belong to one specimen.
+        n: size of the measured sample.
+        m: size of the other sample.
+        resamples: how many replicates.
+        key: names the random stream.
+    """
+    weights = resampling_weights(table.groups, resamples, *key)
+    draws = weights @ hits / weights.sum(axis=1)
+    around = Replicates.around(hits.mean(), draws, n, m, limits=(0.0, 1.0))
+    if hits.any() and not hits.all():
+        return around
+    # All replicates agree. What may have been missed among so many units is then all there is to say.
+    missed = unseen_share(table)
+    return replace(around, reaches=(1 - missed, 1.0) if hits.all() else (0.0, missed))
+
+
+def unseen_share(table: FeatureTable) -> float:
+    """The share of hits that as many units as a table has could have without showing one."""
+    return clopper_pearson_of_none(int(units(table.groups).max()) + 1)
 
 
 def neighbour_radii(rows: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
