@@ -23,7 +23,7 @@ from morphogen.evaluation.segmentation.threshold import Threshold
 from morphogen.images.cropping import RandomCrops
 from morphogen.images.intensity import IntensityMap
 from morphogen.mathematics.randomness import Randomness
-from morphogen.methods.method import Batch, ImageShape, method_class, method_settings
+from morphogen.methods.method import Batch, ImageShape, Task, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.specimens.specimen import specimen
 
@@ -118,7 +118,7 @@ def crops() -> tuple[str, float, str, float]:
     images = image_set(phantoms("rock", count=4, size=(256, 256), seed=1))
     source = RandomCrops(images, (64, 64), IntensityMap.of(images), frozenset({"quarter_turn"}))
     settings = method_settings("vae")
-    vae = method_class("vae")(settings, ImageShape(1, 64, 64))
+    vae = method_class("vae")(settings, Task(ImageShape(1, 64, 64)))
     batch = Batch(source(0, settings.batch_size))
 
     def step() -> None:

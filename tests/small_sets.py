@@ -1,9 +1,20 @@
 """Small image sets and small networks that the tests share."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
+from morphogen.generation.generate import generate
+from morphogen.generation.translate import translate
+from morphogen.images.conditions import Conditions
+from morphogen.images.cropping import SOURCE_PLACES, Batches, RandomCrops
 from morphogen.images.image_set import Pictures
+from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
+from morphogen.mathematics.randomness import Randomness
+from morphogen.methods.method import ImageShape, SampleRequest, Task, method_class
+from morphogen.specimens.specimen import AUGMENTATIONS
 
 SMALL = {
     "vae": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4},
@@ -31,5 +42,64 @@ def random_set(
     for k in range(count):
         smooth = random.random((channels, *size)).cumsum(axis=1).cumsum(axis=2) % 3 / 3
         pixels = (smooth * NUMBERS[dtype]).astype(dtype)
-        pictures.append(Picture(pixels, (spacing_um, spacing_um), Origin(f"s{k % specimens}", f"{k}.tif")))
+        labels = {"brightness": round(float(smooth.mean()), 4) + 0.1 * k, "kind": "even" if k % 2 == 0 else "odd"}
+        pictures.append(Picture(pixels, (spacing_um, spacing_um), Origin(f"s{k % specimens}", f"{k}.tif"), labels))
     return Pictures(pictures, "random")
+
+
+CONDITIONS = ("brightness", "kind")
+"""Labels of ``random_set`` on which methods are conditioned that must be."""
+
+
+def needs(method: str, seed: int = 9, **kind: Any) -> dict[str, Any]:
+    """What ``train`` must be given for a method besides images: conditions, or a set to translate."""
+    found = method_class(method)
+    given: dict[str, Any] = {"conditions": CONDITIONS} if found.conditional == "must" else {}
+    if found.translates:
+        given["sources"] = random_set(seed=seed, **kind)
+    return given
+
+
+def conditions_of(method: str, images: Pictures, *, wherever_it_may: bool = False) -> Conditions:
+    """The conditions of a method on ``random_set``: none if it can do without, unless ``wherever_it_may``."""
+    takes = method_class(method).conditional
+    if takes != "must" and not (takes == "may" and wherever_it_may):
+        return Conditions()
+    found = Conditions.of(CONDITIONS, list(images))
+    return found.with_seen([found.values_of(p.labels, p.mask) for p in images])
+
+
+def small_task(method: str, channels: int, height: int, width: int, *, conditioned: bool = False) -> Task:
+    """What a method is to learn in tests, with all augmentations there are."""
+    conditions = conditions_of(method, random_set(channels=channels), wherever_it_may=conditioned)
+    return Task(ImageShape(channels, height, width), conditions, frozenset(AUGMENTATIONS))
+
+
+def batches(method: str, channels: int = 1, size: tuple[int, int] = (16, 24), *, conditioned: bool = False) -> Batches:
+    """Crops of ``random_set`` with all that a method needs beside them."""
+    images, others = random_set(channels=channels), random_set(channels=channels, seed=9)
+    flips = frozenset({"flip_horizontal"})
+    sources = None
+    if method_class(method).translates:
+        sources = RandomCrops(others, size, IntensityMap.of(others), flips, seed=5, purpose=SOURCE_PLACES)
+    crops = RandomCrops(images, size, IntensityMap.of(images), flips, seed=5)
+    return Batches(crops, conditions_of(method, images, wherever_it_may=conditioned), sources)
+
+
+def drawn(model: Any, first: int, count: int, seed: int = 7, *, conditioned: bool = False) -> Any:
+    """Images ``first`` to ``first + count - 1`` of a method, conditions and sources of k alone."""
+    name = type(model).__module__.rpartition(".")[2]
+    shape = model.shape
+    batch = batches(name, shape.channels, (shape.height, shape.width), conditioned=conditioned)(first, count)
+    request = SampleRequest(condition=batch.condition, sources=batch.sources)
+    return model.sample(request, Randomness.of_images(seed, first, count))
+
+
+def draw(run: Any, count: int, seed: int = 9, **options: Any) -> Pictures:
+    """Images of a run: drawn, or translated from a small set."""
+    if not method_class(run.record.method).translates:
+        return generate(run, count=count, seed=seed, cpu=True, **options)
+    channels = run.shape.channels - run.record.with_masks
+    sources = random_set(count, (16, 24), channels, run.record.source_intensity.dtype, seed=seed)
+    masked = Pictures(replace(p, mask=p.grey > 0.5 * p.grey.max()) for p in sources)
+    return translate(run, masked, cpu=True, **options)

@@ -218,6 +218,17 @@ def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed:
     help="Share of extreme pixels at each end that the intensity map may cut.",
 )
 @click.option("--with-masks", is_flag=True, help="Train on image and mask together, and so generate both in register.")
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="NAME",
+    help="Condition the method on this: a label of the images, or what --specimen calls the area fraction of its phase,"
+    " as 'porosity', measured in the mask of each crop. May be repeated.",
+)
+@click.option(
+    "--sources", type=click.Path(path_type=Path), help="For a method that translates: the images that it starts from."
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
@@ -225,8 +236,8 @@ def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed:
 @_reading  # fmt: skip
 def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
-          seed: int, clip_percent: float, with_masks: bool, precision: str | None, compiled: bool, go_on: bool,
-          cpu: bool, **reading: Any) -> None:  # fmt: skip
+          seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], sources: Path | None,
+          precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
@@ -239,11 +250,13 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     import yaml
 
     from morphogen.methods.method import method_settings
+    from morphogen.specimens.specimen import augmentations
     from morphogen.specimens.specimen import specimen as kind_of_specimen
 
     allowed: frozenset[str] = frozenset(symmetries)
-    if specimen is not None:
-        allowed |= kind_of_specimen(specimen).symmetries
+    kind = kind_of_specimen(specimen) if specimen is not None else None
+    if kind is not None:
+        allowed |= kind.symmetries
     settings = {name: yaml.safe_load(value) for name, value in _pairs(given)}
     method_settings(method, settings)
     from morphogen.training.train import train as train_method
@@ -254,8 +267,11 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     try:
         run = train_method(
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
-            symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, precision=precision,
-            compiled=compiled, go_on=go_on, cpu=cpu,
+            symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, conditions=conditions,
+            fraction=kind.fraction if kind is not None else None,
+            sources=_read(sources, {"grey": reading["grey"]}) if sources is not None else None,
+            augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
+            precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (folder / "state.safetensors").exists():
@@ -275,6 +291,23 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps, for methods that have a solver.")
 @click.option(
+    "--ask",
+    "asked",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of a conditioned run: 'porosity=0.2', or 'porosity=0.1..0.3' to go through a range evenly. May be repeated.",
+)
+@click.option(
+    "--sources", type=click.Path(path_type=Path), help="Of a run that translates: the images to translate, all of them."
+)
+@click.option("--reverse", is_flag=True, help="Translate the other way: images like the training images into sources.")
+@click.option("--strict", is_flag=True, help="Refuse conditions outside the range that training saw.")
+@click.option(
+    "--truncation",
+    type=click.FloatRange(0, 1),
+    help="Of a style-based run: how far styles may be from their mean; 1 as trained.",
+)
+@click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=16,
@@ -289,7 +322,8 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
-def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, batch_size: int,
+def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
+             sources: Path | None, reverse: bool, strict: bool, truncation: float | None, batch_size: int,
              extension: str | None, cpu: bool, sheet: Path | None) -> None:  # fmt: skip
     """Draw images from the RUN folder that 'train' made.
 
@@ -297,9 +331,24 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, bat
     """
     from morphogen.generation.generate import generate as draw
 
-    images = draw(run, count=count, seed=seed, steps=steps, batch_size=batch_size, folder=out,
-                  extension=extension, cpu=cpu)  # fmt: skip
-    click.echo(f"{count} images of {images[0].size[0]} x {images[0].size[1]} in {out}")
+    if reverse and sources is None:
+        raise Problem("it is not said what to translate", do="name the images with --sources")
+    if sources is not None:
+        from morphogen.generation.translate import translate
+        from morphogen.images.folders import read_images
+
+        images = translate(run, read_images(sources), reverse=reverse, batch_size=batch_size, folder=out,
+                           extension=extension, cpu=cpu)  # fmt: skip
+        _tell_of(images, out, sheet)
+        return
+    wishes = {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
+    images = draw(run, count=count, seed=seed, steps=steps, asked=wishes, strict=strict, truncation=truncation,
+                  batch_size=batch_size, folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    _tell_of(images, out, sheet)
+
+
+def _tell_of(images: "Pictures", out: Path, sheet: Path | None) -> None:
+    click.echo(f"{len(images)} images of {images[0].size[0]} x {images[0].size[1]} in {out}")
     if sheet is not None:
         from morphogen.report.figures import write_contact_sheet
 
@@ -552,7 +601,7 @@ def methods(method: str | None) -> None:
 
     if method is None:
         for name in method_names():
-            click.echo(f"{name:<8} {method_class(name).title}")
+            click.echo(f"{name:<16} {method_class(name).title}")
         return
     for name, field in type(method_settings(method)).model_fields.items():
         click.echo(f"{name:<20} by default {field.default!r}: {field.description or ''}")
@@ -620,13 +669,22 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _pairs(given: tuple[str, ...]) -> list[tuple[str, str]]:
+def _wish(value: str) -> "float | str | tuple[float, float]":
+    """A number, two ends of a range, or a word."""
+    low, dots, high = value.partition("..")
+    try:
+        return (float(low), float(high)) if dots else float(value)
+    except ValueError:
+        return value
+
+
+def _pairs(given: tuple[str, ...], underscores: bool = True) -> list[tuple[str, str]]:
     pairs = []
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name or not value:
             raise Problem(f"'{item}' is not of the form NAME=VALUE", do="write it like 'batch_size=16'")
-        pairs.append((name.strip().replace("-", "_"), value.strip()))
+        pairs.append((name.strip().replace("-", "_") if underscores else name.strip(), value.strip()))
     return pairs
 
 

@@ -18,7 +18,7 @@ from morphogen.methods.method import method_names
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
 from morphogen.training.train import train
-from small_sets import SMALL, random_set
+from small_sets import SMALL, draw, needs, random_set
 
 EVERY_TURN = frozenset({"flip_horizontal", "flip_vertical", "quarter_turn"})
 
@@ -117,14 +117,18 @@ def test_given_masks_are_a_segmentation():
 @pytest.mark.parametrize("name", method_names())
 def test_every_method_makes_images_with_masks(tmp_path, name):
     images = masked_set(4, (32, 32))
-    run = train(name, images, tmp_path / "run", images_seen=8, size=(16, 16), settings=SMALL[name], with_masks=True)
-    drawn = generate(run, count=3, folder=tmp_path / "out")
+    given = needs(name)
+    if "sources" in given:
+        given["sources"] = masked_set(4, (32, 32), seed=9)
+    options = {"size": (16, 16), "settings": SMALL[name], **given}
+    run = train(name, images, tmp_path / "run", images_seen=8, with_masks=True, **options)
+    drawn = draw(run, count=3, folder=tmp_path / "out")
     assert drawn.channels == images.channels
     back = read_images(tmp_path / "out")
     for here, there in zip(back, drawn, strict=True):
         np.testing.assert_array_equal(here.mask, there.mask)
     with pytest.raises(Problem, match="masks: True"):
-        train(name, images, tmp_path / "run", images_seen=16, size=(16, 16), settings=SMALL[name], go_on=True)
+        train(name, images, tmp_path / "run", images_seen=16, go_on=True, **options)
 
 
 def test_a_vae_learns_where_the_mask_is(tmp_path):

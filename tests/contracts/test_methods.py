@@ -6,20 +6,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from morphogen.images.cropping import RandomCrops
-from morphogen.images.intensity import IntensityMap
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import (
-    Batch,
     ImageShape,
-    SampleRequest,
     method_class,
     method_names,
     method_settings,
 )
 from morphogen.problems import Problem
 from morphogen.training.fit import Plan, fit, learning_rate, new_state, parameters_of
-from small_sets import SMALL, random_set
+from small_sets import SMALL, batches, drawn, small_task
 
 METHODS = method_names()
 
@@ -29,21 +25,16 @@ def name(request) -> str:
     return request.param
 
 
-def build(name: str, channels: int = 1, height: int = 16, width: int = 24, **changes):
+def build(name: str, channels: int = 1, height: int = 16, width: int = 24, conditioned: bool = False, **changes):
     torch.manual_seed(0)
     settings = method_settings(name, SMALL[name] | changes)
-    return method_class(name)(settings, ImageShape(channels, height, width))
-
-
-def crops(channels: int = 1, size: tuple[int, int] = (16, 24)) -> RandomCrops:
-    images = random_set(channels=channels)
-    return RandomCrops(images, size, IntensityMap.of(images), frozenset({"flip_horizontal"}), seed=5)
+    return method_class(name)(settings, small_task(name, channels, height, width, conditioned=conditioned))
 
 
 def trained(name: str, images: int = 24, **changes):
     method = build(name, **changes)
     state = new_state(method)
-    reports = list(fit(method, crops(), Plan(images=images), state, Accelerator(cpu=True)))
+    reports = list(fit(method, batches(name), Plan(images=images), state, Accelerator(cpu=True)))
     return method, state, reports
 
 
@@ -57,12 +48,12 @@ def test_every_parameter_belongs_to_a_phase(name):
 def test_a_phase_moves_what_it_owns_and_nothing_else(name):
     for phase in build(name).phases:
         method = build(name)
-        before = {key: value.clone() for key, value in method.state_dict().items()}
+        before = {key: value.detach().clone() for key, value in method.named_parameters()}
         method.phases = (phase,)
         state = new_state(method)
-        next(fit(method, crops(), Plan(images=400), state, Accelerator(cpu=True)))
+        next(fit(method, batches(name), Plan(images=400), state, Accelerator(cpu=True)))
         moved = {
-            key.partition(".")[0] for key, value in method.state_dict().items() if not torch.equal(value, before[key])
+            key.partition(".")[0] for key, value in method.named_parameters() if not torch.equal(value, before[key])
         }
         assert moved == set(phase.trains)
 
@@ -78,12 +69,11 @@ def test_phases_that_share_an_optimiser_agree_on_it(name):
 def test_the_loss_of_a_batch_is_the_mean_of_its_halves(name):
     """Without this, two processes would not train what one does."""
     method = build(name)
-    images = crops()(0, 4)
+    source = batches(name)
     for index, phase in enumerate(method.phases):
-        whole = method.loss(phase.name, Batch(images), Randomness.of_images(0, 0, 4, purpose=index)).total
+        whole = method.loss(phase.name, source(0, 4), Randomness.of_images(0, 0, 4, purpose=index)).total
         halves = [
-            method.loss(phase.name, Batch(images[i : i + 2]), Randomness.of_images(0, i, 2, purpose=index)).total
-            for i in (0, 2)
+            method.loss(phase.name, source(i, 2), Randomness.of_images(0, i, 2, purpose=index)).total for i in (0, 2)
         ]
         torch.testing.assert_close(whole, (halves[0] + halves[1]) / 2, rtol=1e-4, atol=1e-5)
 
@@ -91,8 +81,8 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_halves(name):
 def test_a_picture_does_not_depend_on_its_batch(name):
     method = build(name).eval()
     with torch.no_grad():
-        together = method.sample(SampleRequest(), Randomness.of_images(7, 0, 5))
-        apart = torch.cat([method.sample(SampleRequest(), Randomness.of_images(7, k, 1)) for k in range(5)])
+        together = drawn(method, 0, 5)
+        apart = torch.cat([drawn(method, k, 1) for k in range(5)])
     torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-4)
     assert (together[0] - together[1]).abs().max() > 1e-3
 
@@ -100,12 +90,12 @@ def test_a_picture_does_not_depend_on_its_batch(name):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_colour_rectangles(name, channels):
     method = build(name, channels=channels)
-    loss = method.loss(method.phases[0].name, Batch(crops(channels)(0, 2)), Randomness.of_images(0, 0, 2))
+    loss = method.loss(method.phases[0].name, batches(name, channels)(0, 2), Randomness.of_images(0, 0, 2))
     assert torch.isfinite(loss.total)
     with torch.no_grad():
-        drawn = method.sample(SampleRequest(), Randomness.of_images(0, 0, 2))
-    assert drawn.shape == (2, channels, 16, 24)
-    assert torch.isfinite(drawn).all()
+        images = drawn(method, 0, 2)
+    assert images.shape == (2, channels, 16, 24)
+    assert torch.isfinite(images).all()
 
 
 def test_a_size_that_does_not_fit_is_refused_with_those_that_do(name):
@@ -122,7 +112,7 @@ def test_training_lowers_the_loss_that_it_says_it_lowers(name):
     phase = next((phase for phase in before.phases if phase.name == "discriminator"), before.phases[0])
 
     def loss(method):
-        return float(method.loss(phase.name, Batch(crops()(0, 64)), Randomness.of_images(1, 0, 64)).total.detach())
+        return float(method.loss(phase.name, batches(name)(0, 64), Randomness.of_images(1, 0, 64)).total.detach())
 
     assert loss(after) < 0.98 * loss(before) or loss(after) < loss(before) - 0.02
 
@@ -133,7 +123,7 @@ def test_the_same_seed_trains_the_same_weights_and_another_seed_others(name):
     for key, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[key]), key
     other = build(name)
-    list(fit(other, crops(), Plan(images=24, seed=1), new_state(other), Accelerator(cpu=True)))
+    list(fit(other, batches(name), Plan(images=24, seed=1), new_state(other), Accelerator(cpu=True)))
     assert any(not torch.equal(v, first.state_dict()[k]) for k, v in other.state_dict().items())
 
 
@@ -174,7 +164,7 @@ def test_the_learning_rate_rises_and_falls_as_it_says(name):
 def test_the_loop_can_be_left_between_two_steps():
     method = build("vae")
     state = new_state(method)
-    reports: Iterator = fit(method, crops(), Plan(images=400), state, Accelerator(cpu=True))
+    reports: Iterator = fit(method, batches("vae"), Plan(images=400), state, Accelerator(cpu=True))
     first = next(reports)
     assert (first.step, first.images_seen, state.step, state.images_seen) == (1, 4, 1, 4)
     assert all(p.grad is None for p in method.parameters())

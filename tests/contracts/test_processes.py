@@ -10,14 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from morphogen.images.folders import write_images
-from morphogen.methods.method import method_names
+from morphogen.methods.method import method_class, method_names
 from morphogen.training.run import Run
-from small_sets import SMALL, random_set
+from small_sets import CONDITIONS, SMALL, random_set
 
 
 @pytest.mark.parametrize("method", method_names())
 def test_two_processes_and_one_give_the_same_weights(tmp_path, method):
     write_images(random_set(), tmp_path / "set")
+    write_images(random_set(seed=9), tmp_path / "sources")
     for processes in (1, 2):
         _launch(tmp_path, method, processes)
     one, two = (load_file(tmp_path / f"run{n}" / "weights.safetensors") for n in (1, 2))
@@ -37,6 +38,10 @@ def _launch(folder, method, processes):
     settings = [f"--set={name}={value}" for name, value in SMALL[method].items()]
     command = ["-m", "morphogen", "train", method, str(folder / "set"), "--cpu", "--images-seen", "24"]
     command += ["--out", str(folder / f"run{processes}"), "--crop", "16", "24", *settings]
+    if method_class(method).conditional == "must":
+        command += [f"--condition={name}" for name in CONDITIONS]
+    if method_class(method).translates:
+        command += ["--sources", str(folder / "sources")]
     subprocess.run(
         [sys.executable, *launcher, *command],
         check=True,

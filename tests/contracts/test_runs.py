@@ -13,21 +13,23 @@ from morphogen.methods.method import method_names
 from morphogen.problems import Problem
 from morphogen.training.run import Run
 from morphogen.training.train import DivergedError, train
-from small_sets import NUMBERS, SMALL, random_set
+from small_sets import NUMBERS, SMALL, draw, needs, random_set
 
 METHODS = method_names()
 SIZE = (16, 24)
 
 
 def start(folder, method="vae", images=None, **options):
-    options = {"images_seen": 24, "size": SIZE, "settings": SMALL[method], "seed": 3, "cpu": True} | options
+    options = (
+        {"images_seen": 24, "size": SIZE, "settings": SMALL[method], "seed": 3, "cpu": True} | needs(method) | options
+    )
     return train(method, images or random_set(), folder, **options)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path, method):
     """The stopped run is interrupted as a person would: by an exception between two steps, after a checkpoint."""
-    options = {"size": SIZE, "settings": SMALL[method], "seed": 3, "cpu": True, "images_seen": 40}
+    options = {"size": SIZE, "settings": SMALL[method], "seed": 3, "cpu": True, "images_seen": 40} | needs(method)
     whole = train(method, random_set(), tmp_path / "whole", **options)
 
     def stop_after_four(report):
@@ -58,12 +60,12 @@ def _tensors(path):
 @pytest.mark.parametrize("method", METHODS)
 def test_saved_opened_and_sampled_again_at_any_batch_size(tmp_path, method):
     run = start(tmp_path / "run", method)
-    once = generate(run, count=5, seed=9, batch_size=5, cpu=True)
-    again = generate(Run(tmp_path / "run"), count=5, seed=9, batch_size=2, cpu=True)
+    once = draw(run, count=5, seed=9, batch_size=5)
+    again = draw(Run(tmp_path / "run"), count=5, seed=9, batch_size=2)
     for a, b in zip(once, again, strict=True):
         # The last digit of a float may depend on the batch size, and turn over the rounding of a grey level.
         assert np.abs(a.pixels.astype(int) - b.pixels.astype(int)).max() <= 1
-    other = generate(run, count=5, seed=10, cpu=True)
+    other = draw(run, count=5, seed=10)
     assert any((a.pixels != b.pixels).any() for a, b in zip(once, other, strict=True))
 
 

@@ -115,7 +115,7 @@ def test_rows_start_alike_and_both_means_every_other_crop(monkeypatch):
     starts = []
 
     def no_fit(network, crops, plan, state, accelerator):
-        starts.append((network.unet.logit.weight.detach().clone(), crops(2, 6), plan))
+        starts.append((network.unet.logit.weight.detach().clone(), crops(2, 6).images, plan))
         return iter(())
 
     monkeypatch.setattr(module, "fit", no_fit)
@@ -143,7 +143,7 @@ def test_rows_start_alike_and_both_means_every_other_crop(monkeypatch):
 def test_every_other_crop_shows_a_rare_phase(monkeypatch):
     """12 of 41 places show it, 29 %, and one of eight tries does in 94 %; 100 crops each, within 3 deviations."""
     seen = []
-    monkeypatch.setattr(module, "fit", lambda network, crops, *_: iter(seen.append(crops(0, 200)) or ()))
+    monkeypatch.setattr(module, "fit", lambda network, crops, *_: iter(seen.append(crops(0, 200).images) or ()))
     found(training=striped("abc", size=(16, 60)), generated={})
     shows = (seen[0][:, -1] > 0).flatten(1).any(1)
     assert 0.15 < shows[0::2].float().mean() < 0.43

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from morphogen.images.conditions import Conditions
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
@@ -17,6 +19,33 @@ from morphogen.problems import Problem
 
 T = TypeVar("T", bound=np.generic)
 _PLACES = 1  # keeps the stream of crop places apart from other streams under the same seed
+SOURCE_PLACES = 2
+"""Purpose of the stream of places in the set that is to be translated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a step of training sees.
+
+    Attributes:
+        images: training images ``(B, channels, height, width)`` in [-1, 1].
+        condition: vectors ``(B, width)`` of what each image is conditioned on, where that is anything.
+        sources: images of the set that is to be translated, ``(B, channels, height, width)``, unpaired, where there
+            is one.
+    """
+
+    images: Tensor
+    condition: Tensor | None = None
+    sources: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """On a device."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            condition=None if self.condition is None else self.condition.to(device, non_blocking=True),
+            sources=None if self.sources is None else self.sources.to(device, non_blocking=True),
+        )
 
 
 class RandomCrops:
@@ -32,6 +61,7 @@ class RandomCrops:
         symmetries: some of "flip_horizontal", "flip_vertical", "quarter_turn".
         seed: of the places and turns.
         with_masks: append the mask as a last channel, 1 in the phase of interest and -1 elsewhere, in register.
+        purpose: number of the random stream; sets that are cropped side by side need different ones.
 
     Raises:
         Problem: an image is smaller than the crop, or lacks a mask that is asked for.
@@ -45,22 +75,40 @@ class RandomCrops:
         symmetries: frozenset[str] = frozenset(),
         seed: int = 0,
         with_masks: bool = False,
+        purpose: int = _PLACES,
     ) -> None:
         self._pictures = list(images)
         require_room(self._pictures, size)
         if with_masks:
             require_masks(self._pictures)
-        self.with_masks = with_masks
+        self.with_masks, self.purpose = with_masks, purpose
         self.size, self.intensity, self.symmetries, self.seed = size, intensity, symmetries, seed
         places = np.array([_places(picture, size) for picture in self._pictures], dtype=np.float64)
         self._cumulative = np.cumsum(places) / places.sum()
 
     def __call__(self, first: int, count: int) -> Tensor:
         """Crops from ``first`` on: ``(count, channels, height, width)`` in [-1, 1]; with masks one channel more."""
-        return torch.from_numpy(np.stack([self._crop(k) for k in range(first, first + count)]))
+        return torch.from_numpy(np.stack([self._channels(self.crop(k)) for k in range(first, first + count)]))
 
-    def _crop(self, index: int) -> NDArray[np.float32]:
-        random = numpy_generator(self.seed, _PLACES, index)
+    def batch(self, first: int, count: int, conditions: Conditions) -> Batch:
+        """The same with the condition of each crop."""
+        if not conditions:
+            return Batch(self(first, count))
+        crops = [self.crop(k) for k in range(first, first + count)]
+        images = torch.from_numpy(np.stack([self._channels(crop) for crop in crops]))
+        vectors = [conditions.encode(conditions.values_of(crop.labels, crop.mask)) for crop in crops]
+        return Batch(images, torch.from_numpy(np.stack(vectors)))
+
+    def _channels(self, crop: Picture) -> NDArray[np.float32]:
+        unit = self.intensity.to_unit(crop.pixels)
+        if not self.with_masks:
+            return unit
+        assert crop.mask is not None  # checked at the start
+        return np.concatenate([unit, np.where(crop.mask[None], np.float32(1), np.float32(-1))])
+
+    def crop(self, index: int) -> Picture:
+        """Crop ``index`` as it was measured, flipped and turned."""
+        random = numpy_generator(self.seed, self.purpose, index)
         which, down, right, *coins = random.random(6)
         picture = self._pictures[int(np.searchsorted(self._cumulative, which, side="right"))]
         (height, width), (rows, columns) = self.size, picture.size
@@ -80,12 +128,28 @@ class RandomCrops:
         def turned(channels: NDArray[T]) -> NDArray[T]:
             return np.rot90(channels[:, top : top + height, left : left + width], turns, axes=(1, 2))[flips]
 
-        crop = self.intensity.to_unit(turned(picture.pixels))
-        if not self.with_masks:
-            return crop
-        assert picture.mask is not None  # checked at the start
-        mask = np.where(turned(picture.mask[None]), np.float32(1), np.float32(-1))
-        return np.concatenate([crop, mask])
+        mask = None if picture.mask is None else turned(picture.mask[None])[0]
+        return replace(picture, pixels=turned(picture.pixels), mask=mask)
+
+
+class Batches:
+    """Crops with their conditions, beside crops of the set to be translated: what the loop asks for.
+
+    Args:
+        crops: of the training images.
+        conditions: what they are conditioned on.
+        sources: of the set that is to be translated into such images, where there is one.
+    """
+
+    def __init__(
+        self, crops: RandomCrops, conditions: Conditions | None = None, sources: RandomCrops | None = None
+    ) -> None:
+        self.crops, self.conditions, self.sources = crops, conditions or Conditions(), sources
+
+    def __call__(self, first: int, count: int) -> Batch:
+        """Images ``first`` to ``first + count - 1`` by running number."""
+        batch = self.crops.batch(first, count, self.conditions)
+        return batch if self.sources is None else replace(batch, sources=self.sources(first, count))
 
 
 def require_room(images: Iterable[Picture], size: tuple[int, int]) -> None:

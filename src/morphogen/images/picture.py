@@ -15,6 +15,9 @@ PIXEL_TYPES = (np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32"))
 """The pixel types that Morphogen keeps: 8 and 16 bit unsigned integers and 32 bit floats."""
 
 
+TRAINED_THROUGH = "trained through"
+"""Label of a generated picture: the pretrained features, if any, that its method was trained to please."""
+
 TRAINED_ON = "trained on"
 """Label of a generated picture: the fingerprint of the image set that its method has seen."""
 

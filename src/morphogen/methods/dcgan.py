@@ -36,6 +36,7 @@ from morphogen.methods.method import (
     Phase,
     SampleRequest,
     Sizes,
+    Task,
 )
 
 
@@ -100,8 +101,9 @@ class Method(GenerativeMethod):
     compiled = ("generator",)
     settings: Settings
 
-    def __init__(self, settings: Settings, shape: ImageShape) -> None:
-        super().__init__(settings, shape)
+    def __init__(self, settings: Settings, task: Task) -> None:
+        super().__init__(settings, task)
+        shape = task.shape
         self.generator = Generator(shape, settings.channels, settings.latent_dimensions)
         self.discriminator = Discriminator(shape, settings.channels)
         # Adam's momentum is turned off and its memory shortened by the share of steps without the penalty

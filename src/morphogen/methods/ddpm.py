@@ -38,6 +38,7 @@ from morphogen.methods.method import (
     Phase,
     SampleRequest,
     Sizes,
+    Task,
 )
 
 
@@ -115,8 +116,9 @@ class Method(GenerativeMethod):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, settings: Settings, shape: ImageShape) -> None:
-        super().__init__(settings, shape)
+    def __init__(self, settings: Settings, task: Task) -> None:
+        super().__init__(settings, task)
+        shape = task.shape
         self.denoiser = Denoiser(settings, shape)
         signal = {"cosine": cosine_signal, "linear": linear_signal}[settings.noise_levels]
         self.register_buffer("alpha_bar", signal(settings.train_steps), persistent=False)

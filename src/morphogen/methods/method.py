@@ -7,15 +7,35 @@ logging are not its business. To add one, see docs/add_a_method.md.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from morphogen.catalogue import Catalogue
+from morphogen.images.conditions import Conditions
+from morphogen.images.cropping import Batch
 from morphogen.mathematics.randomness import Randomness
 from morphogen.problems import Problem, as_problem
+
+__all__ = [
+    "METHODS",
+    "Batch",
+    "GenerativeMethod",
+    "ImageShape",
+    "Loss",
+    "MethodSettings",
+    "Phase",
+    "SampleRequest",
+    "Sizes",
+    "StyleBased",
+    "Task",
+    "Trainable",
+    "method_class",
+    "method_names",
+    "method_settings",
+]
 
 
 class MethodSettings(BaseModel):
@@ -33,6 +53,22 @@ class ImageShape:
     channels: int
     height: int
     width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a method is to learn.
+
+    Attributes:
+        shape: of the images.
+        conditions: what they are conditioned on; empty for nothing.
+        augmentations: what may be done to an image in front of a discriminator so that it still is one of this kind,
+            some of ``specimens.specimen.AUGMENTATIONS``.
+    """
+
+    shape: ImageShape
+    conditions: Conditions = field(default_factory=Conditions)
+    augmentations: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +121,39 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Training images ``(B, channels, height, width)`` in [-1, 1]."""
-
-    images: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Loss:
-    """The scalar to descend, and the parts of it that a person may want to watch."""
+    """What a phase finds.
+
+    Attributes:
+        total: the scalar to descend.
+        parts: scalars that a person may want to watch; means over images, like the total.
+        kept: tensors with one row an image, which ``observe`` gets back from all processes.
+    """
 
     total: Tensor
     parts: Mapping[str, Tensor]
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
-    """What to draw. ``steps`` is the number of solver steps, where a method has a solver."""
+    """What to draw.
+
+    Attributes:
+        steps: solver steps, where a method has a solver.
+        condition: vectors ``(n, width)``, where the method is conditioned; it must be given then.
+        sources: images ``(n, channels, height, width)`` in [-1, 1] to translate, where the method translates; of
+            any size that the method's ``sizes`` allow.
+        reverse: translate the other way, from images like the training images to images like the sources.
+        truncation: how far styles may be from their mean, 0 to 1, where the method is style-based; None for its
+            own choice.
+    """
 
     steps: int | None = None
+    condition: Tensor | None = None
+    sources: Tensor | None = None
+    reverse: bool = False
+    truncation: float | None = None
 
 
 class Trainable(nn.Module, ABC):
@@ -136,6 +186,17 @@ class Trainable(nn.Module, ABC):
             randomness: one stream an image; the only source of chance.
         """
 
+    def observe(self, parts: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
+        """Take in what a phase found, after its step; by default nothing.
+
+        The place for whatever adapts itself: all processes are given the same. What is remembered belongs into
+        buffers, so that it is saved with the weights.
+
+        Args:
+            parts: of the loss, averaged over processes.
+            kept: of the loss, rows of all images of the global batch in their order.
+        """
+
 
 class GenerativeMethod(Trainable):
     """Base of all methods.
@@ -144,17 +205,25 @@ class GenerativeMethod(Trainable):
         title: how the field calls it.
         compiled: sub-modules that gain from torch.compile. None that a penalty differentiates twice, which
             compiled modules don't allow.
+        conditional: whether it cannot, may or must be conditioned on something.
+        translates: whether it makes its images from those of another set.
 
     Attributes:
+        task: what it is to learn.
         shape: of the images that it makes.
+        learnt_through: name of the pretrained features (a file of ``pretrained``) whose sight of images it was
+            trained to please, so that nobody takes a distance over these features for evidence; "" for none.
     """
 
     title: ClassVar[str]
     compiled: ClassVar[tuple[str, ...]] = ()
+    conditional: ClassVar[Literal["no", "may", "must"]] = "no"
+    translates: ClassVar[bool] = False
+    learnt_through: str = ""
 
-    def __init__(self, settings: MethodSettings, shape: ImageShape) -> None:
+    def __init__(self, settings: MethodSettings, task: Task) -> None:
         super().__init__(settings)
-        self.shape = shape
+        self.task, self.shape = task, task.shape
 
     @classmethod
     def suited(cls, settings: Any, *, on_gpu: bool) -> Any:
@@ -178,6 +247,28 @@ class GenerativeMethod(Trainable):
     @abstractmethod
     def sample(self, request: SampleRequest, randomness: Randomness) -> Tensor:
         """Images in [-1, 1], one a stream: ``(len(randomness), channels, height, width)``."""
+
+
+@runtime_checkable
+class StyleBased(Protocol):
+    """A method whose images are made from styles, which can be blended, mixed, and found for a measured image.
+
+    Attributes:
+        style_layers: number of layers that have a style each.
+        latent_dimensions: length of z.
+    """
+
+    style_layers: int
+    latent_dimensions: int
+
+    def mean_style(self) -> Tensor:
+        """The average style ``(style_dimensions,)``."""
+
+    def styles(self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        """Latent vectors ``(B, latent_dimensions)`` to styles ``(B, style_layers, style_dimensions)``."""
+
+    def synthesise(self, styles: Tensor, randomness: Randomness | None = None) -> Tensor:
+        """Images ``(B, channels, height, width)`` of styles; without randomness the noise inputs are zero."""
 
 
 METHODS = Catalogue("morphogen.methods", "method", frozenset({"method"}))

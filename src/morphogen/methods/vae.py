@@ -32,6 +32,7 @@ from morphogen.methods.method import (
     Phase,
     SampleRequest,
     Sizes,
+    Task,
 )
 
 
@@ -100,8 +101,9 @@ class Method(GenerativeMethod):
     compiled = ("encoder", "decoder")
     settings: Settings
 
-    def __init__(self, settings: Settings, shape: ImageShape) -> None:
-        super().__init__(settings, shape)
+    def __init__(self, settings: Settings, task: Task) -> None:
+        super().__init__(settings, task)
+        shape = task.shape
         self.encoder = Encoder(shape, settings.channels, settings.latent_dimensions)
         self.decoder = Decoder(shape, settings.channels, settings.latent_dimensions)
         self.phases = (

@@ -17,6 +17,7 @@ SPECIMEN = Specimen(
     phase_is="bright",
     fraction="root area fraction",
     symmetries=frozenset({"flip_horizontal"}),
+    lighting_varies=True,
     descriptors=(
         "phase_fraction",
         "two_point_correlation",

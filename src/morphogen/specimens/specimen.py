@@ -10,6 +10,10 @@ from morphogen.catalogue import Catalogue
 
 Symmetry = Literal["flip_horizontal", "flip_vertical", "quarter_turn"]
 
+AUGMENTATIONS = ("flip_horizontal", "flip_vertical", "quarter_turn", "shift", "rotation", "brightness", "contrast")
+"""What may be done to an image in front of a discriminator: symmetries, shifts by whole pixels, rotations by any angle,
+and changes of lighting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Margin:
@@ -49,6 +53,8 @@ class Specimen:
         symmetries: what can be done to an image so that it still is one of this kind. A flip or a quarter
             turn that the specimen does not allow would teach a network orientations that do not exist.
         descriptors: names of the descriptors that matter for it (files of evaluation/descriptors).
+        lighting_varies: whether brightness and contrast differ between images of one specimen, as those of photographs
+            do. The grey level of a tomograph is a density, and may not be changed.
         segmentation: how its phase is told by default (a file of evaluation/segmentation, perhaps "=ARGUMENT").
         margins: for each reading by its name, up to which difference of two means its users would call two
             sets the same; readings that are not named have ``DEFAULT_MARGIN``.
@@ -60,12 +66,24 @@ class Specimen:
     fraction: str
     symmetries: frozenset[Symmetry]
     descriptors: tuple[str, ...]
+    lighting_varies: bool = False
     segmentation: str = "otsu"
     margins: Mapping[str, Margin] = field(default_factory=lambda: MappingProxyType({}))
 
     def margin(self, reading: str) -> Margin:
         """The margin of a reading."""
         return self.margins.get(reading, DEFAULT_MARGIN)
+
+
+def augmentations(symmetries: frozenset[str], *, lighting_varies: bool = False) -> frozenset[str]:
+    """What may be done to an image of such a kind in front of a discriminator, some of ``AUGMENTATIONS``.
+
+    Shifts are allowed to all, for crops are taken anywhere; rotations by any angle to what may be turned by a
+    quarter, for that has no direction of its own.
+    """
+    free = {"rotation"} if "quarter_turn" in symmetries else set()
+    light = {"brightness", "contrast"} if lighting_varies else set()
+    return symmetries | {"shift"} | free | light
 
 
 TEXTURE = ("grey_levels", "power_spectrum", "noise_and_sharpness")

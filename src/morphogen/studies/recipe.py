@@ -89,6 +89,9 @@ class SpecimenRecipe(RecipePart):
         another_phantom, another_images: measured images of another specimen, for the control of that name.
         segmentation: how the phase is told, "otsu", "level=112", "masks", ...; by default as its kind says.
         with_masks: methods learn image and mask together, and so generate both.
+        conditions: what methods that can be conditioned are conditioned on: labels of the images, or what the kind
+            calls the area fraction of its phase.
+        source_phantom, source_images: what methods that translate start from.
         crop: height and width of what is trained, generated and compared.
         symmetries: flips and turns that the specimen allows; by default those of its kind.
         held_out: share of the measured area that no method sees.
@@ -103,6 +106,9 @@ class SpecimenRecipe(RecipePart):
     another_images: FileSource | None = None
     segmentation: str | None = None
     with_masks: bool = False
+    conditions: tuple[str, ...] = ()
+    source_phantom: PhantomSource | None = None
+    source_images: FileSource | None = None
     crop: tuple[int, int] = (64, 64)
     symmetries: tuple[Literal["flip_horizontal", "flip_vertical", "quarter_turn"], ...] | None = None
     held_out: float = Field(default=0.3, gt=0, lt=1)
@@ -114,6 +120,8 @@ class SpecimenRecipe(RecipePart):
             raise ValueError("either with a phantom or with images")
         if self.another_phantom is not None and self.another_images is not None:
             raise ValueError("with one other specimen, a phantom or images")
+        if self.source_phantom is not None and self.source_images is not None:
+            raise ValueError("with one set to translate, a phantom or images")
         return self
 
 

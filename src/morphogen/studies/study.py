@@ -22,7 +22,9 @@ from morphogen.evaluation.compare import require_comparable
 from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors
 from morphogen.evaluation.fields import fields
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
-from morphogen.generation.generate import timed_generation
+from morphogen.generation.generate import Generation, timed_generation
+from morphogen.generation.translate import timed_translation
+from morphogen.images.conditions import Conditions
 from morphogen.images.cropping import independent_fields, require_masks, require_room
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import ImageSet, Pictures
@@ -33,6 +35,7 @@ from morphogen.problems import Problem
 from morphogen.progress import console, status
 from morphogen.report.page import Exhibits, write_page
 from morphogen.report.study_record import CurvePoint, MethodRecord, SpecimenRecord, StudyRecord
+from morphogen.specimens.specimen import augmentations
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 from morphogen.studies.memory import PeakMemory
 from morphogen.studies.recipe import (
@@ -46,11 +49,14 @@ from morphogen.studies.recipe import (
     read_recipe,
 )
 from morphogen.training.run import Run, command_line
-from morphogen.training.train import DivergedError, train, uses_gpu
+from morphogen.training.train import DivergedError, require_conditions, require_sources, train, uses_gpu
 from morphogen.usefulness.usefulness import require_trainable, usefulness
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
-_ANOTHER_SEED = 7919  # the other specimen of a phantom control must not repeat the studied ones
+_ANOTHER_SEED, _SOURCE_SEED = (
+    7919,
+    7907,
+)  # the other specimen of a phantom control and what is translated must not repeat the studied ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,15 @@ class _Prepared:
     split: Split
     another: dict[str, ImageSet]
     symmetries: frozenset[str]
+    sources: ImageSet | None = None
+
+    def conditions(self, method: str) -> tuple[str, ...]:
+        """What a method is conditioned on: the recipe's conditions, if it can take any."""
+        return self.recipe.conditions if method_class(method).conditional != "no" else ()
+
+    def sources_of(self, method: str) -> ImageSet | None:
+        """What a method translates, if it does."""
+        return self.sources if method_class(method).translates else None
 
 
 def study(
@@ -187,6 +202,10 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     for method, settings in recipe.methods.items():
         suited = method_class(method).suited(method_settings(method, settings), on_gpu=uses_gpu(cpu))
         method_class(method).sizes(suited).check(method, shape)
+    origin = part.source_phantom or part.source_images
+    sources = _images(origin, recipe.seed + _SOURCE_SEED, root) if origin is not None else None
+    if sources is not None:
+        require_room(sources, part.crop)
     another: dict[str, ImageSet] = {}
     other = part.another_phantom or part.another_images
     if other is not None:
@@ -200,7 +219,12 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
         require_trainable(divided.training, {}, divided.held_out, part.crop, worth.seeds)
     _require_evaluation(divided, another, part, recipe)
     symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
-    return _Prepared(name, part, divided, another, frozenset(symmetries))
+    prepared = _Prepared(name, part, divided, another, frozenset(symmetries), sources)
+    for method in recipe.methods:
+        require_conditions(method, prepared.conditions(method))
+        require_sources(method, images, prepared.sources_of(method))
+    Conditions.of(part.conditions, list(divided.training), kind.fraction)
+    return prepared
 
 
 def _require_evaluation(divided: Split, another: Mapping[str, ImageSet], part: SpecimenRecipe, recipe: Recipe) -> None:
@@ -289,6 +313,7 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
         finished = Run(folder)
         return _Trained(finished, kept["peak_memory_mib"], kept["note"], finished.counters["seconds"])
     earlier = Run(folder).counters["seconds"] if resume and Run(folder).has_state else 0.0
+    kind = kind_of_specimen(part.recipe.kind)
     note = ""
     with PeakMemory() as peak:
         try:
@@ -304,6 +329,10 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
                 seed=recipe.seed,
                 clip_percent=part.recipe.clip_percent,
                 with_masks=part.recipe.with_masks,
+                conditions=part.conditions(method),
+                fraction=kind.fraction,
+                sources=part.sources_of(method),
+                augmentations=augmentations(part.symmetries, lighting_varies=kind.lighting_varies),
                 go_on=resume,
                 cpu=cpu,
             )
@@ -321,7 +350,7 @@ def _judged(
     generated: dict[str, ImageSet] = {}
     methods = []
     for method, trained in runs.items():
-        drawn = timed_generation(trained.run, count=recipe.evaluation.fields, seed=recipe.seed, cpu=cpu, batch_size=32)
+        drawn = _drawn(part, method, trained.run, recipe, cpu)
         generated[method] = drawn.images
         folder = target / "generated" / f"{part.name}-{method}"
         write_images(drawn.images, folder)
@@ -375,6 +404,14 @@ def _judged(
     )
     shown = {"measured": part.split.held_out, **generated, **part.another}
     return record, shown, Exhibits(found.segmentation, found.closest)
+
+
+def _drawn(part: _Prepared, method: str, run: Run, recipe: Recipe, cpu: bool) -> Generation:
+    sources = part.sources_of(method)
+    if sources is None:
+        return timed_generation(run, count=recipe.evaluation.fields, seed=recipe.seed, cpu=cpu, batch_size=32)
+    shown = fields(sources, part.recipe.crop, recipe.evaluation.fields, recipe.seed)
+    return timed_translation(run, shown, cpu=cpu, batch_size=32)
 
 
 def _method_record(method: str, trained: _Trained, seconds_per_image: float, cpu: bool) -> MethodRecord:

@@ -117,7 +117,7 @@ def learning_rate(phase: Phase, fraction: float, images_seen: int) -> float:
 
 def fit(
     method: Trainable,
-    crops: Callable[[int, int], Tensor],
+    batches: Callable[[int, int], Batch],
     plan: Plan,
     state: TrainingState,
     accelerator: Accelerator,
@@ -129,7 +129,7 @@ def fit(
 
     Args:
         method: on the accelerator's device; changed in place.
-        crops: (first, count) to images ``(count, C, H, W)`` in [-1, 1], by running number.
+        batches: (first, count) to images, and what goes with them, by running number.
         plan: budget and seed.
         state: from ``new_state`` or a checkpoint; changed in place.
         accelerator: device, precision and processes.
@@ -142,7 +142,7 @@ def fit(
     method.train()
     while not state.finished:
         first = state.images_seen + accelerator.process_index * count
-        batch = Batch(crops(first, count).to(accelerator.device, non_blocking=True))
+        batch = batches(first, count).to(accelerator.device)
         torch.manual_seed(_seed_of_step(plan.seed, state.images_seen))  # for dropout and its like
         fraction = plan.fraction(state.seconds, state.images_seen)
         losses: dict[str, Tensor] = {}
@@ -169,6 +169,8 @@ def fit(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             del parts["total"]
+            with torch.no_grad():
+                method.observe(parts, _gathered(found.kept, accelerator))
             losses |= parts
         state.step += 1
         state.images_seen += method.settings.batch_size
@@ -214,6 +216,14 @@ def _average_over_processes(
     for piece, mean in zip(pieces, message[: sum(sizes)].split(sizes), strict=True):
         piece.copy_(mean.view_as(piece))
     return dict(zip(values, message[sum(sizes) :], strict=True))
+
+
+def _gathered(kept: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """Rows of all images of the global batch, in their order."""
+    rows = {name: value.detach() for name, value in kept.items()}
+    if accelerator.num_processes == 1:
+        return rows
+    return {name: accelerator.gather(value.contiguous()) for name, value in rows.items()}
 
 
 def _agreed_seconds(seconds: float, accelerator: Accelerator) -> float:

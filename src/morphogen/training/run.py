@@ -23,8 +23,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 import morphogen
+from morphogen.images.conditions import Conditions
 from morphogen.images.intensity import IntensityMap
-from morphogen.methods.method import GenerativeMethod, ImageShape, method_class, method_settings
+from morphogen.methods.method import GenerativeMethod, ImageShape, Task, method_class, method_settings
 from morphogen.problems import Problem
 from morphogen.training.fit import Plan, TrainingState, new_state
 from morphogen.whole_files import write_text_whole, write_whole
@@ -87,6 +88,10 @@ class RunRecord(BaseModel):
     with_masks: bool = False  # the last channel is the mask
     intensity: IntensityMap
     images: TrainingImages
+    conditions: Conditions = Conditions()
+    augmentations: tuple[str, ...] = ()
+    sources: TrainingImages | None = None  # what is translated, by a method that translates
+    source_intensity: IntensityMap | None = None
     parameters: int
     lineage: Lineage
 
@@ -116,12 +121,17 @@ class Run:
         """Shape of the images."""
         return ImageShape(*self.record.shape)
 
+    @property
+    def task(self) -> Task:
+        """What the method is to learn."""
+        return Task(self.shape, self.record.conditions, frozenset(self.record.augmentations))
+
     def new_method(self) -> GenerativeMethod:
         """The method with fresh weights, the same for the same seed; the caller's random state is not touched."""
         settings = method_settings(self.record.method, self.record.settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.record.plan.seed)
-            return method_class(self.record.method)(settings, self.shape)
+            return method_class(self.record.method)(settings, self.task)
 
     def trained_method(self) -> GenerativeMethod:
         """The method with the weights to sample from.

@@ -3,8 +3,9 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -15,13 +16,30 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from morphogen.images.cropping import RandomCrops, independent_fields, require_masks, require_room
+from morphogen.images.conditions import Conditions
+from morphogen.images.cropping import (
+    SOURCE_PLACES,
+    Batches,
+    RandomCrops,
+    independent_fields,
+    require_masks,
+    require_room,
+)
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import stored_spacing
-from morphogen.methods.method import ImageShape, MethodSettings, method_class, method_settings
+from morphogen.methods.method import (
+    GenerativeMethod,
+    ImageShape,
+    MethodSettings,
+    Task,
+    method_class,
+    method_names,
+    method_settings,
+)
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
+from morphogen.specimens.specimen import augmentations as allowed_augmentations
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, fit, new_state
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
 from morphogen.whole_files import new_folder, require_space, write_text_whole
@@ -29,6 +47,8 @@ from morphogen.whole_files import new_folder, require_space, write_text_whole
 REPORT_EVERY_SECONDS = 0.5
 PREPARATION_CROPS = 256
 """Crops from which a method measures what it must know of the data."""
+SEEN_CONDITIONS = 512
+"""Crops whose conditions are kept with a run: their range, and what is drawn where nothing is asked."""
 STATE_PER_WEIGHT = 6
 """Numbers on disk for one weight: weight, average and two moments in the state, one to sample from, and
 room for a file while it replaces its predecessor."""
@@ -51,6 +71,10 @@ def train(
     seed: int = 0,
     clip_percent: float = 0.0,
     with_masks: bool = False,
+    conditions: Sequence[str] = (),
+    fraction: str | None = None,
+    sources: ImageSet | None = None,
+    augmentations: frozenset[str] | None = None,
     precision: str | None = None,
     compiled: bool = False,
     go_on: bool = False,
@@ -75,6 +99,12 @@ def train(
         seed: of weights, crops and noise. The same seed gives the same run.
         clip_percent: see ``IntensityMap.of``.
         with_masks: train on image and mask together, as one more channel, and so generate both in register.
+        conditions: names of what the images are conditioned on: labels of the pictures, words or numbers, or the
+            area fraction of their masks, which is measured in each crop.
+        fraction: what that fraction is called, "porosity".
+        sources: for a method that translates: the set that it makes such images from.
+        augmentations: what a discriminator may see done to images; by default what the symmetries allow, see
+            ``specimens.specimen.augmentations``.
         precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere.
         compiled: compile the sub-modules that the method names, with torch.compile, on a GPU.
         go_on: continue the run in ``folder`` to the (new) budget instead of starting one.
@@ -118,21 +148,19 @@ def train(
             f"a batch of {wanted.batch_size} cannot be shared by {accelerator.num_processes} processes",
             do="choose a batch size that is a multiple of the number of processes",
         )
+    asked = _Asked(
+        method, images, plan, size, wanted, symmetries, clip_percent, with_masks, tuple(conditions), fraction, sources,
+        allowed_augmentations(symmetries) if augmentations is None else augmentations,
+    )  # fmt: skip
     with accelerator.main_process_first():
         if go_on:
-            run = _resumed(folder, method, images, plan, size, wanted, symmetries, with_masks)
+            run = _resumed(folder, asked)
         elif accelerator.is_main_process:
-            run = _started(folder, method, images, plan, size, wanted, symmetries, clip_percent, with_masks)
+            run = _started(folder, asked)
         else:
             run = Run(folder)
-    crops = RandomCrops(
-        images,
-        (run.shape.height, run.shape.width),
-        run.record.intensity,
-        frozenset(run.record.images.symmetries),
-        run.record.plan.seed,
-        run.record.with_masks,
-    )
+    crops = asked.crops(run.record.intensity)
+    batches = Batches(crops, run.record.conditions, asked.source_crops(run.record.source_intensity))
     model = run.new_method().to(accelerator.device)
     if go_on and run.has_state:
         state = run.load_state(model)
@@ -148,7 +176,7 @@ def train(
     problem: DivergedError | None = None
     with _Journal(run, plan, accelerator, state.images_seen) as journal, _stop_between_steps() as stop:
         try:
-            for report in fit(model, crops, plan, state, accelerator):
+            for report in fit(model, batches, plan, state, accelerator):
                 journal.write(report)
                 if on_report is not None:
                     on_report(report)
@@ -182,81 +210,169 @@ def uses_gpu(cpu: bool) -> bool:
     return torch.cuda.is_available() and not cpu
 
 
-def _started(
-    folder: Path,
-    method: str,
-    images: ImageSet,
-    plan: Plan,
-    size: tuple[int, int],
-    settings: MethodSettings,
-    symmetries: frozenset[str],
-    clip_percent: float,
-    with_masks: bool,
-) -> Run:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What ``train`` was asked for."""
+
+    method: str
+    images: ImageSet
+    plan: Plan
+    size: tuple[int, int]
+    settings: MethodSettings
+    symmetries: frozenset[str]
+    clip_percent: float
+    with_masks: bool
+    conditions: tuple[str, ...]
+    fraction: str | None
+    sources: ImageSet | None
+    augmentations: frozenset[str]
+
+    @property
+    def kind(self) -> type[GenerativeMethod]:
+        return method_class(self.method)
+
+    @property
+    def shape(self) -> ImageShape:
+        return ImageShape(self.images[0].channels + self.with_masks, *self.size)
+
+    def crops(self, intensity: IntensityMap) -> RandomCrops:
+        return RandomCrops(self.images, self.size, intensity, self.symmetries, self.plan.seed, self.with_masks)
+
+    def source_crops(self, intensity: IntensityMap | None) -> RandomCrops | None:
+        if self.sources is None or intensity is None:
+            return None
+        return RandomCrops(
+            self.sources, self.size, intensity, self.symmetries, self.plan.seed, self.with_masks, SOURCE_PLACES
+        )
+
+    def seen_conditions(self, intensity: IntensityMap) -> Conditions:
+        """The conditions with their ranges in the crops that training will see."""
+        declared = Conditions.of(self.conditions, list(self.images), self.fraction)
+        if not declared:
+            return declared
+        crops = (self.crops(intensity).crop(k) for k in range(SEEN_CONDITIONS))
+        return declared.with_seen([declared.values_of(crop.labels, crop.mask) for crop in crops])
+
+    def check(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            Problem: what is wrong, and what to do.
+        """
+        require_conditions(self.method, self.conditions)
+        require_sources(self.method, self.images, self.sources)
+        self.kind.sizes(self.settings).check(self.method, self.shape)
+        for images in (self.images, self.sources):
+            if images is None:
+                continue
+            require_room(images, self.size)
+            if self.with_masks:
+                require_masks(images)
+
+
+def require_conditions(method: str, conditions: Sequence[str]) -> None:
+    """Refuse conditions that a method cannot take, and their lack where it needs them.
+
+    Raises:
+        Problem: what is wrong, and what to do.
+    """
+    takes = method_class(method).conditional
+    if conditions and takes == "no":
+        able = ", ".join(name for name in method_names() if method_class(name).conditional != "no")
+        raise Problem(f"{method} takes no condition", do=f"leave it out, or choose among {able}")
+    if not conditions and takes == "must":
+        raise Problem(
+            f"{method} needs something to be conditioned on",
+            do="name labels of the images, or the area fraction of their masks, with --condition",
+        )
+
+
+def require_sources(method: str, images: ImageSet, sources: ImageSet | None) -> None:
+    """Refuse a set to translate that a method cannot use, and its lack where it needs one.
+
+    Raises:
+        Problem: what is wrong, and what to do.
+    """
+    translates = method_class(method).translates
+    if sources is not None and not translates:
+        raise Problem(f"{method} translates nothing", do="leave the sources out")
+    if sources is None and translates:
+        raise Problem(f"{method} translates one set of images into another", do="name the first one with --sources")
+    if sources is not None and sources[0].channels != images[0].channels:
+        raise Problem(
+            f"the images have {images[0].channels} channels and the sources have {sources[0].channels}",
+            do="bring both to the same number, with --grey for colour images",
+        )
+
+
+def _started(folder: Path, asked: _Asked) -> Run:
     """Check everything, then make the folder: a refused run leaves nothing behind."""
-    kind = method_class(method)
-    shape = ImageShape(images[0].channels + with_masks, *size)
-    kind.sizes(settings).check(method, shape)
-    require_room(images, size)
-    if with_masks:
-        require_masks(images)
-    intensity = IntensityMap.of(images, clip_percent)
+    asked.check()
+    intensity = IntensityMap.of(asked.images, asked.clip_percent)
+    conditions = asked.seen_conditions(intensity)
     with torch.device("meta"):  # to be counted, not to be used
-        method_to_count = kind(settings, shape)
+        method_to_count = asked.kind(asked.settings, Task(asked.shape, conditions, asked.augmentations))
     parameters = sum(p.numel() for p in method_to_count.parameters())
-    require_space(folder, STATE_PER_WEIGHT * 4 * parameters, f"a run of {method}")
-    spacing = {picture.spacing_um for picture in images}
-    only = spacing.pop() if len(spacing) == 1 else (float("nan"), float("nan"))
+    require_space(folder, STATE_PER_WEIGHT * 4 * parameters, f"a run of {asked.method}")
+    shape = asked.shape
     record = RunRecord(
-        method=method,
-        settings=settings.model_dump(mode="json"),
-        plan=plan,
+        method=asked.method,
+        settings=asked.settings.model_dump(mode="json"),
+        plan=asked.plan,
         shape=(shape.channels, shape.height, shape.width),
-        with_masks=with_masks,
+        with_masks=asked.with_masks,
         intensity=intensity,
-        images=TrainingImages(
-            fingerprint=images.fingerprint,
-            pictures=len(images),
-            specimens=tuple(dict.fromkeys(p.origin.specimen for p in images)),
-            independent_fields=independent_fields(images, size),
-            symmetries=tuple(sorted(symmetries)),
-            spacing_um=stored_spacing(only),
-        ),
+        images=_training_images(asked.images, asked),
+        conditions=conditions,
+        augmentations=tuple(sorted(asked.augmentations)),
+        sources=None if asked.sources is None else _training_images(asked.sources, asked),
+        source_intensity=None if asked.sources is None else IntensityMap.of(asked.sources, asked.clip_percent),
         parameters=parameters,
         lineage=Lineage.now(),
     )
     return Run.create(new_folder(folder, "the run"), record)
 
 
-def _resumed(
-    folder: Path,
-    method: str,
-    images: ImageSet,
-    plan: Plan,
-    size: tuple[int, int],
-    settings: MethodSettings,
-    symmetries: frozenset[str],
-    with_masks: bool,
-) -> Run:
+def _training_images(images: ImageSet, asked: _Asked) -> TrainingImages:
+    spacing = {picture.spacing_um for picture in images}
+    only = spacing.pop() if len(spacing) == 1 else (float("nan"), float("nan"))
+    return TrainingImages(
+        fingerprint=images.fingerprint,
+        pictures=len(images),
+        specimens=tuple(dict.fromkeys(p.origin.specimen for p in images)),
+        independent_fields=independent_fields(images, asked.size),
+        symmetries=tuple(sorted(asked.symmetries)),
+        spacing_um=stored_spacing(only),
+    )
+
+
+def _resumed(folder: Path, asked: _Asked) -> Run:
     """The run in a folder, if it is the one that is asked for: only the budget may differ."""
     run = Run(folder)
-    if run.record.method != method:
-        raise Problem(f"{folder} is a run of {run.record.method}, not of {method}", do="name the method of the run")
-    if run.record.images.fingerprint != images.fingerprint:
+    if run.record.method != asked.method:
         raise Problem(
-            f"{folder} was trained on other images (fingerprint {run.record.images.fingerprint}, these have"
-            f" {images.fingerprint})",
-            do="give the images that it was started with",
+            f"{folder} is a run of {run.record.method}, not of {asked.method}", do="name the method of the run"
         )
-    if run.record.plan.seed != plan.seed:
-        raise Problem(f"{folder} was started with seed {run.record.plan.seed}, not {plan.seed}", do="give that seed")
+    for images, kept in ((asked.images, run.record.images), (asked.sources, run.record.sources)):
+        if (images.fingerprint if images is not None else None) != (kept.fingerprint if kept is not None else None):
+            raise Problem(
+                f"{folder} was trained on other images (fingerprint {kept.fingerprint if kept else 'none'}, these have"
+                f" {images.fingerprint if images is not None else 'none'})",
+                do="give the images that it was started with",
+            )
+    if run.record.plan.seed != asked.plan.seed:
+        raise Problem(
+            f"{folder} was started with seed {run.record.plan.seed}, not {asked.plan.seed}", do="give that seed"
+        )
     for what, started, wanted in (
-        ("crops of", (run.shape.height, run.shape.width), size),
-        ("masks:", run.record.with_masks, with_masks),
-        ("symmetries", run.record.images.symmetries, tuple(sorted(symmetries))),
+        ("crops of", (run.shape.height, run.shape.width), asked.size),
+        ("masks:", run.record.with_masks, asked.with_masks),
+        ("conditions", sorted(run.record.conditions.names), sorted(set(asked.conditions))),
+        ("symmetries", run.record.images.symmetries, tuple(sorted(asked.symmetries))),
+        ("augmentations", run.record.augmentations, tuple(sorted(asked.augmentations))),
         *(
             (f"setting {name} =", run.record.settings.get(name), value)
-            for name, value in settings.model_dump(mode="json").items()
+            for name, value in asked.settings.model_dump(mode="json").items()
         ),
     ):
         if started != wanted:

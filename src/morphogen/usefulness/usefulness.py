@@ -50,7 +50,7 @@ from torch import Tensor
 from morphogen.evaluation.intervals import interval
 from morphogen.evaluation.records import Overlap, Usefulness, UsefulnessRow
 from morphogen.evaluation.segmentation.threshold import Threshold
-from morphogen.images.cropping import RandomCrops, require_masks, require_room
+from morphogen.images.cropping import Batch, RandomCrops, require_masks, require_room
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_ON
@@ -192,8 +192,8 @@ def _trained(
     """A network trained on crops of the sets in turn, so that all have the same share of the crops."""
     crops = [RandomCrops(images, crop, intensity, symmetries, plan.seed, with_masks=True) for images in sets]
 
-    def in_turn(first: int, count: int) -> Tensor:
-        return torch.cat([_crop(crops[k % len(crops)], k // len(crops)) for k in range(first, first + count)])
+    def in_turn(first: int, count: int) -> Batch:
+        return Batch(torch.cat([_crop(crops[k % len(crops)], k // len(crops)) for k in range(first, first + count)]))
 
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(cpu=not uses_gpu(cpu), mixed_precision="no")

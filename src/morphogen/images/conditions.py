@@ -1,0 +1,195 @@
+"""What an image is conditioned on: classes and numbers, as a vector that a network takes.
+
+A number is scaled so that the range seen in training is [-1, 1]; a class is one-hot. A condition is a label of the
+picture ("site", "porosity"), or the area fraction of the mask, which each crop has its own of.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from morphogen.images.picture import Label, Picture
+from morphogen.problems import Problem
+
+ASKED = "asked "
+"""Prefix of the labels of a generated picture that say what was asked of the method."""
+
+
+class NumberCondition(BaseModel):
+    """A number, and the range that training saw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    low: float
+    high: float
+    of_mask: bool = False
+    """Whether it is the area fraction of each crop's mask, and no label of the picture."""
+
+
+class ClassCondition(BaseModel):
+    """A class, and the names that training saw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    values: tuple[str, ...]
+
+
+class Conditions(BaseModel):
+    """What a method is conditioned on; empty for an unconditional one.
+
+    Attributes:
+        numbers: come first in the vector, one entry each.
+        classes: one entry for each of their values.
+        seen: vectors of some training crops, from which is drawn where nothing is asked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    numbers: tuple[NumberCondition, ...] = ()
+    classes: tuple[ClassCondition, ...] = ()
+    seen: tuple[tuple[float, ...], ...] = ()
+
+    @classmethod
+    def of(cls, names: Sequence[str], images: Sequence[Picture], fraction: str | None = None) -> "Conditions":
+        """The conditions of these names on these images; the range of a mask's fraction is 0 to 1 until ``with_seen``.
+
+        Args:
+            names: of labels, or the name of the mask's area fraction.
+            images: training images.
+            fraction: what the area fraction of the mask is called, "porosity".
+
+        Raises:
+            Problem: an image lacks the label, a label is a number here and a word there, or it never varies.
+        """
+        numbers: list[NumberCondition] = []
+        classes: list[ClassCondition] = []
+        for name in dict.fromkeys(names):
+            if name == fraction and all(picture.mask is not None for picture in images):
+                numbers.append(NumberCondition(name=name, low=0.0, high=1.0, of_mask=True))
+                continue
+            for picture in images:
+                if name not in picture.labels:
+                    known = [key for key in picture.labels if key != "file"]
+                    masks = ", or give the images masks" if name == fraction else ""
+                    raise Problem(
+                        f"{picture.origin.source or picture.origin.specimen} has no label '{name}'",
+                        do=(f"choose among {', '.join(known)}" if known else "add labels to manifest.json") + masks,
+                    )
+            values = [picture.labels[name] for picture in images]
+            words = {value for value in values if isinstance(value, str)}
+            figures = [float(value) for value in values if not isinstance(value, str)]
+            if words and figures:
+                raise Problem(f"label '{name}' is a number here and a word there", do="make them all one or the other")
+            if not all(math.isfinite(figure) for figure in figures):
+                raise Problem(f"label '{name}' is not a finite number everywhere", do="leave those images out")
+            if len(words or set(figures)) < 2:
+                raise Problem(
+                    f"label '{name}' is {values[0]!r} in every image", do="leave it out, or add images that differ"
+                )
+            if words:
+                classes.append(ClassCondition(name=name, values=tuple(sorted(words))))
+            else:
+                numbers.append(NumberCondition(name=name, low=min(figures), high=max(figures)))
+        return cls(numbers=tuple(numbers), classes=tuple(classes))
+
+    def with_seen(self, values: Sequence[Mapping[str, Label]]) -> "Conditions":
+        """With the range of what depends on the crop, and with the vectors of these crops.
+
+        Args:
+            values: of training crops, as ``values_of`` gives them.
+        """
+        numbers = tuple(
+            number.model_copy(update={"low": min(found), "high": max(found)})
+            if number.of_mask and (found := [float(v[number.name]) for v in values]) and max(found) > min(found)
+            else number
+            for number in self.numbers
+        )
+        ranged = self.model_copy(update={"numbers": numbers})
+        seen = tuple(tuple(round(float(x), 6) for x in ranged.encode(v)) for v in values)
+        return ranged.model_copy(update={"seen": seen})
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers or self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all conditions."""
+        return (*(n.name for n in self.numbers), *(c.name for c in self.classes))
+
+    @property
+    def width(self) -> int:
+        """Length of the vector."""
+        return len(self.numbers) + sum(len(c.values) for c in self.classes)
+
+    def values_of(self, labels: Mapping[str, Label], mask: NDArray[np.bool_] | None) -> dict[str, Label]:
+        """The values of one crop, from the labels of its picture and its own part of the mask."""
+        found: dict[str, Label] = {c.name: labels[c.name] for c in self.classes}
+        for number in self.numbers:
+            if number.of_mask:
+                assert mask is not None  # seen to by ``of``
+                found[number.name] = float(mask.mean())
+            else:
+                found[number.name] = labels[number.name]
+        return found
+
+    def encode(self, values: Mapping[str, Label]) -> NDArray[np.float32]:
+        """The vector ``(width,)`` of one image.
+
+        Args:
+            values: a value for every condition.
+
+        Raises:
+            Problem: a condition is missing, unknown, or a class that training never saw.
+        """
+        for name in values:
+            if name not in self.names:
+                raise Problem(
+                    f"'{name}' is no condition of this run", do=f"choose among {', '.join(self.names) or 'none'}"
+                )
+        for name in self.names:
+            if name not in values:
+                raise Problem(f"condition '{name}' is missing", do=f"give {name}=VALUE")
+        vector: list[float] = []
+        for number in self.numbers:
+            value = values[number.name]
+            try:
+                figure = float(value)
+            except ValueError:
+                figure = math.nan
+            if not math.isfinite(figure):
+                raise Problem(f"condition {number.name} is '{value}'", do="give a number")
+            vector.append(2 * (figure - number.low) / (number.high - number.low) - 1)
+        for kind in self.classes:
+            value = values[kind.name]
+            asked = value if isinstance(value, str) else f"{value:g}"
+            if asked not in kind.values:
+                raise Problem(f"training never saw {kind.name} '{asked}'", do=f"choose among {', '.join(kind.values)}")
+            vector += [float(asked == value) for value in kind.values]
+        return np.array(vector, dtype=np.float32)
+
+    def decode(self, vector: Sequence[float]) -> dict[str, Label]:
+        """The values that a vector stands for."""
+        found: dict[str, Label] = {}
+        place = 0
+        for number in self.numbers:
+            found[number.name] = number.low + (vector[place] + 1) / 2 * (number.high - number.low)
+            place += 1
+        for kind in self.classes:
+            scores = list(vector[place : place + len(kind.values)])
+            found[kind.name] = kind.values[scores.index(max(scores))]
+            place += len(kind.values)
+        return found
+
+    def outside(self, values: Mapping[str, Label]) -> list[str]:
+        """What of these values lies outside the range seen in training, in words."""
+        little = 1e-6  # of the range: what rounding may do
+        return [
+            f"{n.name} {float(values[n.name]):g} is asked, and training saw {n.low:g} to {n.high:g}"
+            for n in self.numbers
+            if n.name in values and abs(2 * float(values[n.name]) - n.low - n.high) > (1 + little) * (n.high - n.low)
+        ]
