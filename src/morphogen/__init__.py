@@ -1,7 +1,7 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
-The six calls of the command line, as functions: ``phantoms``, ``describe``, ``train``, ``generate``,
-``evaluate``, ``study``. Each is imported when it is first used, so that importing the package is quick.
+The calls of the command line, as functions: ``phantoms``, ``describe``, ``segment``, ``train``, ``generate``,
+``translate``, ``evaluate``, ``study``. Each is imported when it is first used, so that importing the package is quick.
 """
 
 import importlib
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from morphogen.evaluation.evaluate import evaluate
+    from morphogen.evaluation.segment import segment
     from morphogen.generation.generate import generate
+    from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
     from morphogen.phantoms.phantom import image_set, phantoms
@@ -26,9 +28,11 @@ __all__ = [
     "image_set",
     "phantoms",
     "read_images",
+    "segment",
     "split",
     "study",
     "train",
+    "translate",
     "write_images",
 ]
 
@@ -39,9 +43,11 @@ _CALLS = {
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
     "phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "read_images": ("morphogen.images.folders", "read_images"),
+    "segment": ("morphogen.evaluation.segment", "segment"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
     "train": ("morphogen.training.train", "train"),
+    "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),
 }
 

@@ -181,6 +181,27 @@ def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed:
 
 
 @cli.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
+@_reading  # fmt: skip
+def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **reading: Any) -> None:
+    """Write IMAGES with masks of their phase of interest, as a classical segmentation finds it.
+
+    For 'train --with-masks' and '--condition porosity', where nobody drew masks. Look at the masks.
+    """
+    from morphogen.evaluation.segment import segment as with_masks
+    from morphogen.images.folders import write_images
+    from morphogen.whole_files import require_free_folder
+
+    require_free_folder(out, "images and masks")
+    masked, found = with_masks(_read(images, reading), specimen=specimen, segmentation=segmentation)
+    write_images(masked, out)
+    click.echo(f"{len(masked)} images with masks in {out}: pixels {found.words}")
+
+
+@cli.command()
 @click.argument("method", metavar="METHOD")
 @click.argument("images", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder; by default runs/METHOD, numbered.")

@@ -13,6 +13,7 @@ from morphogen.images.cropping import RandomCrops
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
+from morphogen.images.mask_channel import channel_of_mask, mask_of_channel
 from morphogen.images.picture import Origin, Picture
 from morphogen.methods.method import method_names
 from morphogen.phantoms.phantom import image_set, phantoms
@@ -90,7 +91,8 @@ def test_crops_turn_their_masks_with_them():
     drawn = crops(0, 64).numpy()
     assert drawn.shape == (64, 2, 16, 24)
     np.testing.assert_array_equal(drawn[:, 1] > 0, drawn[:, 0] > 0)
-    assert set(np.unique(drawn[:, 1])) == {-1.0, 1.0}
+    assert np.abs(drawn[:, 1]).max() <= 1
+    assert np.abs(drawn[:, 1]).min() >= 0.25 - 0.01  # half a pixel from the border
     # The image is the one that is drawn without masks.
     bare = RandomCrops(images, (16, 24), IntensityMap(low=0, high=255, dtype="uint8"), EVERY_TURN, 1)
     np.testing.assert_array_equal(bare(0, 64).numpy(), drawn[:, :1])
@@ -112,6 +114,14 @@ def test_given_masks_are_a_segmentation():
     control = noise(image_set(made))
     share = np.mean([p.mask.mean() for p in control])
     assert share == pytest.approx(np.mean([m.labels.mean() for m in made]), abs=0.03)
+
+
+def test_the_mask_channel_is_the_distance_from_a_straight_border_and_gives_the_mask_back():
+    mask = np.zeros((12, 16), bool)
+    mask[:, 7:] = True
+    np.testing.assert_allclose(channel_of_mask(mask)[0, 3, 3:11], [-1, -1, -0.75, -0.25, 0.25, 0.75, 1, 1])
+    for any_mask in (masked_set(1)[0].mask, mask, np.ones((4, 4), bool), np.zeros((4, 4), bool)):
+        np.testing.assert_array_equal(mask_of_channel(channel_of_mask(any_mask)[0]), any_mask)
 
 
 @pytest.mark.parametrize("name", method_names())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from morphogen.images.conditions import ASKED
 from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import Pictures
+from morphogen.images.mask_channel import mask_of_channel
 from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Origin, Picture, spacing_from_stored
 from morphogen.mathematics.randomness import Randomness, numpy_generator
 from morphogen.methods.method import SampleRequest, StyleBased
@@ -152,7 +153,7 @@ def picture_of(
     intensity, images = (record.source_intensity, record.sources) if reverse else (record.intensity, record.images)
     assert intensity is not None
     assert images is not None
-    unit, mask = (channels[:-1], channels[-1] > 0) if run.record.with_masks else (channels, None)
+    unit, mask = (channels[:-1], mask_of_channel(channels[-1])) if run.record.with_masks else (channels, None)
     labels: dict[str, Label] = {"method": run.record.method, TRAINED_ON: images.fingerprint}
     if learnt_through:
         labels[TRAINED_THROUGH] = learnt_through

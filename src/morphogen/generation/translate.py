@@ -15,6 +15,7 @@ from morphogen.generation.generate import SAMPLES, Generation, picture_of
 from morphogen.images.cropping import require_masks
 from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import GenerativeMethod, SampleRequest, method_class, method_settings
@@ -137,7 +138,7 @@ def _unit(run: Run, picture: Picture, reverse: bool) -> NDArray[np.float32]:
     unit = intensity.to_unit(picture.pixels)
     if not run.record.with_masks or picture.mask is None:
         return unit
-    return np.concatenate([unit, np.where(picture.mask[None], np.float32(1), np.float32(-1))])
+    return np.concatenate([unit, channel_of_mask(picture.mask)])
 
 
 def _translated(method: GenerativeMethod, run: Run, units: Tensor, reverse: bool, randomness: Randomness) -> Tensor:

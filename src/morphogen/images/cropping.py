@@ -13,6 +13,7 @@ from torch import Tensor
 from morphogen.images.conditions import Conditions
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
+from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
@@ -60,7 +61,7 @@ class RandomCrops:
         intensity: map to [-1, 1].
         symmetries: some of "flip_horizontal", "flip_vertical", "quarter_turn".
         seed: of the places and turns.
-        with_masks: append the mask as a last channel, 1 in the phase of interest and -1 elsewhere, in register.
+        with_masks: append the mask as a last channel, in register; see ``mask_channel``.
         purpose: number of the random stream; sets that are cropped side by side need different ones.
 
     Raises:
@@ -82,35 +83,50 @@ class RandomCrops:
         if with_masks:
             require_masks(self._pictures)
         self.with_masks, self.purpose = with_masks, purpose
+        # Of whole pictures, for a crop does not know the border beyond its edge; in steps of 1/100, as bytes.
+        self._mask_channels = [
+            np.rint(100 * channel_of_mask(p.mask)).astype(np.int8)
+            for p in self._pictures
+            if with_masks and p.mask is not None
+        ]
         self.size, self.intensity, self.symmetries, self.seed = size, intensity, symmetries, seed
         places = np.array([_places(picture, size) for picture in self._pictures], dtype=np.float64)
         self._cumulative = np.cumsum(places) / places.sum()
 
     def __call__(self, first: int, count: int) -> Tensor:
         """Crops from ``first`` on: ``(count, channels, height, width)`` in [-1, 1]; with masks one channel more."""
-        return torch.from_numpy(np.stack([self._channels(self.crop(k)) for k in range(first, first + count)]))
+        return torch.from_numpy(np.stack([self._channels(self._place(k)) for k in range(first, first + count)]))
 
     def batch(self, first: int, count: int, conditions: Conditions) -> Batch:
         """The same with the condition of each crop."""
         if not conditions:
             return Batch(self(first, count))
-        crops = [self.crop(k) for k in range(first, first + count)]
-        images = torch.from_numpy(np.stack([self._channels(crop) for crop in crops]))
+        places = [self._place(k) for k in range(first, first + count)]
+        images = torch.from_numpy(np.stack([self._channels(place) for place in places]))
+        crops = [self._crop(place) for place in places]
         vectors = [conditions.encode(conditions.values_of(crop.labels, crop.mask)) for crop in crops]
         return Batch(images, torch.from_numpy(np.stack(vectors)))
 
-    def _channels(self, crop: Picture) -> NDArray[np.float32]:
-        unit = self.intensity.to_unit(crop.pixels)
-        if not self.with_masks:
-            return unit
-        assert crop.mask is not None  # checked at the start
-        return np.concatenate([unit, np.where(crop.mask[None], np.float32(1), np.float32(-1))])
-
     def crop(self, index: int) -> Picture:
         """Crop ``index`` as it was measured, flipped and turned."""
+        return self._crop(self._place(index))
+
+    def _crop(self, place: "_Place") -> Picture:
+        picture = self._pictures[place.picture]
+        mask = None if picture.mask is None else place.of(picture.mask[None])[0]
+        return replace(picture, pixels=place.of(picture.pixels), mask=mask)
+
+    def _channels(self, place: "_Place") -> NDArray[np.float32]:
+        unit = self.intensity.to_unit(place.of(self._pictures[place.picture].pixels))
+        if not self.with_masks:
+            return unit
+        return np.concatenate([unit, place.of(self._mask_channels[place.picture]) / np.float32(100)])
+
+    def _place(self, index: int) -> "_Place":
         random = numpy_generator(self.seed, self.purpose, index)
         which, down, right, *coins = random.random(6)
-        picture = self._pictures[int(np.searchsorted(self._cumulative, which, side="right"))]
+        number = int(np.searchsorted(self._cumulative, which, side="right"))
+        picture = self._pictures[number]
         (height, width), (rows, columns) = self.size, picture.size
         # Turns by 90 and 270 degrees need room for the turned crop, and square pixels.
         turns = int(coins[0] * 4) if "quarter_turn" in self.symmetries else 0
@@ -119,17 +135,29 @@ class RandomCrops:
         if turns % 2:
             height, width = width, height
         top, left = int(down * (rows - height + 1)), int(right * (columns - width + 1))
-        flips = (
-            slice(None),
-            slice(None, None, -1 if "flip_vertical" in self.symmetries and coins[2] < 0.5 else 1),
-            slice(None, None, -1 if "flip_horizontal" in self.symmetries and coins[1] < 0.5 else 1),
+        return _Place(
+            number,
+            (slice(None), slice(top, top + height), slice(left, left + width)),
+            turns,
+            (
+                slice(None),
+                slice(None, None, -1 if "flip_vertical" in self.symmetries and coins[2] < 0.5 else 1),
+                slice(None, None, -1 if "flip_horizontal" in self.symmetries and coins[1] < 0.5 else 1),
+            ),
         )
 
-        def turned(channels: NDArray[T]) -> NDArray[T]:
-            return np.rot90(channels[:, top : top + height, left : left + width], turns, axes=(1, 2))[flips]
 
-        mask = None if picture.mask is None else turned(picture.mask[None])[0]
-        return replace(picture, pixels=turned(picture.pixels), mask=mask)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a crop lies and how it is turned."""
+
+    picture: int
+    rectangle: tuple[slice, slice, slice]
+    turns: int
+    flips: tuple[slice, slice, slice]
+
+    def of(self, channels: NDArray[T]) -> NDArray[T]:
+        return np.rot90(channels[self.rectangle], self.turns, axes=(1, 2))[self.flips]
 
 
 class Batches:

@@ -175,7 +175,8 @@ class Recipe(RecipePart):
         title: heading of the page.
         seed: of everything.
         budget: the same for every method.
-        methods: settings of each method, by its name; {} for its defaults.
+        methods: settings of each method, by its name; {} for its defaults. The name may be any other, so that a method
+            can be there more than once, if the settings say ``method``; ``seed`` is another seed than the study's.
         specimens: image sets by name.
         evaluation: how sets are compared.
     """
@@ -186,6 +187,29 @@ class Recipe(RecipePart):
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     specimens: dict[str, SpecimenRecipe] = Field(min_length=1)
     evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    def method_of(self, name: str) -> str:
+        """The method of a row, a file in methods/."""
+        return str(self.methods[name].get("method", name))
+
+    def settings_of(self, name: str) -> dict[str, Any]:
+        """Settings of the method of a row."""
+        return {key: value for key, value in self.methods[name].items() if key not in ("method", "seed")}
+
+    def seed_of(self, name: str) -> int:
+        """Seed of the training of a row."""
+        return int(self.methods[name].get("seed", self.seed))
+
+    @field_validator("methods")
+    @classmethod
+    def _seeds(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, given in methods.items():
+            seed = given.get("seed", 0)
+            if type(seed) is not int or seed < 0:
+                raise ValueError(f"with a seed of {name} that is a whole number from 0 up")
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError("made of names of letters, digits, - and _, for they become folders")
+        return methods
 
     @field_validator("specimens")
     @classmethod

@@ -21,6 +21,7 @@ import morphogen
 from morphogen.evaluation.compare import require_comparable
 from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors
 from morphogen.evaluation.fields import fields
+from morphogen.evaluation.segment import segment
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.generation.generate import Generation, timed_generation
 from morphogen.generation.translate import timed_translation
@@ -111,8 +112,8 @@ def study(
     read, root, name = _recipe(recipe)
     read = _narrowed(read, only, seconds)
     state = PartialState(cpu=not uses_gpu(cpu))
-    for method, settings in read.methods.items():
-        method_settings(method, settings)
+    for name in read.methods:
+        method_settings(read.method_of(name), read.settings_of(name))
     prepared = [
         _prepare(specimen, part, read, Path(images) if images is not None else root, cpu)
         for specimen, part in read.specimens.items()
@@ -196,11 +197,14 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     assert source is not None
     images = _images(source, recipe.seed, root)
     require_room(images, part.crop)
+    if kind.fraction in part.conditions and any(picture.mask is None for picture in images):
+        images, _ = segment(images, specimen=part.kind, segmentation=part.segmentation)
     if part.with_masks:
         require_masks(images)
     shape = ImageShape(images.channels + part.with_masks, *part.crop)
-    for method, settings in recipe.methods.items():
-        suited = method_class(method).suited(method_settings(method, settings), on_gpu=uses_gpu(cpu))
+    for row in recipe.methods:
+        method = recipe.method_of(row)
+        suited = method_class(method).suited(method_settings(method, recipe.settings_of(row)), on_gpu=uses_gpu(cpu))
         method_class(method).sizes(suited).check(method, shape)
     origin = part.source_phantom or part.source_images
     sources = _images(origin, recipe.seed + _SOURCE_SEED, root) if origin is not None else None
@@ -220,7 +224,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     _require_evaluation(divided, another, part, recipe)
     symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
     prepared = _Prepared(name, part, divided, another, frozenset(symmetries), sources)
-    for method in recipe.methods:
+    for method in {recipe.method_of(row) for row in recipe.methods}:
         require_conditions(method, prepared.conditions(method))
         require_sources(method, images, prepared.sources_of(method))
     Conditions.of(part.conditions, list(divided.training), kind.fraction)
@@ -304,8 +308,8 @@ class _Trained:
     earlier_seconds: float = 0.0
 
 
-def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bool) -> _Trained:
-    folder = target / "runs" / f"{part.name}-{method}"
+def _trained(part: _Prepared, row: str, recipe: Recipe, target: Path, cpu: bool) -> _Trained:
+    method, folder = recipe.method_of(row), target / "runs" / f"{part.name}-{row}"
     cost = folder / "cost.json"
     resume = (folder / "run.json").exists()
     if resume and cost.exists():
@@ -324,9 +328,9 @@ def _trained(part: _Prepared, method: str, recipe: Recipe, target: Path, cpu: bo
                 seconds=recipe.budget.seconds,
                 images_seen=recipe.budget.images,
                 size=part.recipe.crop,
-                settings=recipe.methods[method],
+                settings=recipe.settings_of(row),
                 symmetries=part.symmetries,
-                seed=recipe.seed,
+                seed=recipe.seed_of(row),
                 clip_percent=part.recipe.clip_percent,
                 with_masks=part.recipe.with_masks,
                 conditions=part.conditions(method),
@@ -406,19 +410,19 @@ def _judged(
     return record, shown, Exhibits(found.segmentation, found.closest)
 
 
-def _drawn(part: _Prepared, method: str, run: Run, recipe: Recipe, cpu: bool) -> Generation:
-    sources = part.sources_of(method)
+def _drawn(part: _Prepared, row: str, run: Run, recipe: Recipe, cpu: bool) -> Generation:
+    sources = part.sources_of(recipe.method_of(row))
     if sources is None:
         return timed_generation(run, count=recipe.evaluation.fields, seed=recipe.seed, cpu=cpu, batch_size=32)
     shown = fields(sources, part.recipe.crop, recipe.evaluation.fields, recipe.seed)
     return timed_translation(run, shown, cpu=cpu, batch_size=32)
 
 
-def _method_record(method: str, trained: _Trained, seconds_per_image: float, cpu: bool) -> MethodRecord:
+def _method_record(row: str, trained: _Trained, seconds_per_image: float, cpu: bool) -> MethodRecord:
     record, counters = trained.run.record, trained.run.counters
     return MethodRecord(
-        method=method,
-        title=method_class(method).title,
+        method=row,
+        title=method_class(record.method).title,
         settings=record.settings,
         parameters=record.parameters,
         seconds=counters["seconds"],
