@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from morphogen.evaluation.features import inception, lpips_weights
+from morphogen.evaluation.features import inception
 from morphogen.evaluation.features.extractor import extractor, extractor_names
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
+from morphogen.pretrained import lpips_weights
 from morphogen.problems import Problem
 
 EIGHT_BIT = IntensityMap(low=0, high=255, dtype="uint8")

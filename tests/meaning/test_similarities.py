@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from morphogen.evaluation.features.convolution_stack import ConvolutionStack
 from morphogen.evaluation.paired import pair_up, paired_scores, paired_summary
 from morphogen.evaluation.similarities.similarity import Similarity, similarity, similarity_names
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
+from morphogen.pretrained.convolution_stack import ConvolutionStack
 from morphogen.problems import Problem
 
 SIZE = (64, 64)

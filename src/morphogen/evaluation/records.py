@@ -48,6 +48,7 @@ class Score(Record):
         estimate: the score.
         floor: the same metric between measured and measured, at the same two sample sizes.
         ratio_to_floor: estimate divided by the size of the floor (docs/metrics_definitions.md).
+        trained_through: the set's method was trained to please these very features, so that the score is no evidence.
     """
 
     metric: str
@@ -59,6 +60,7 @@ class Score(Record):
     estimate: Estimate
     floor: Estimate
     ratio_to_floor: float
+    trained_through: bool = False
 
 
 class Reading(Record):
@@ -83,13 +85,17 @@ class Reading(Record):
 
 
 class Diversity(Record):
-    """Mean similarity between the images of one set: how much they differ among themselves."""
+    """Mean similarity between the images of one set: how much they differ among themselves.
+
+    ``trained_through`` is true where it is read off features that the set's method was trained to please.
+    """
 
     metric: str
     compared: str
     role: Role | Literal["measured"]
     higher_is_more_diverse: bool
     estimate: Estimate
+    trained_through: bool = False
 
 
 class Curve(Record):
@@ -175,6 +181,7 @@ class Likelihood(Record):
         divergence: in hundredths of a nat for each dimension; about 0 for fresh measured images, lower is better.
         gap: generalisation gap in the same unit; more negative where training images were learned by heart.
         gap_of_measured: the gap of fresh measured images.
+        trained_through: the set's method was trained to please these very features.
     """
 
     features: str
@@ -184,6 +191,7 @@ class Likelihood(Record):
     divergence: Estimate
     gap: Estimate
     gap_of_measured: float
+    trained_through: bool = False
 
 
 class Overlap(Record):

@@ -16,7 +16,8 @@ PIXEL_TYPES = (np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32"))
 
 
 TRAINED_THROUGH = "trained through"
-"""Label of a generated picture: the pretrained features, if any, that its method was trained to please."""
+"""Label of a generated picture: the pretrained features, if any, that its method was trained to please;
+several are parted by ", "."""
 
 TRAINED_ON = "trained on"
 """Label of a generated picture: the fingerprint of the image set that its method has seen."""

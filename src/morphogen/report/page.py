@@ -394,10 +394,15 @@ def _measures(comparison: Comparison, style: Mapping[str, plots.Style]) -> Itera
         of_kind = [s for s in comparison.scores if (s.metric, s.features) == kind]
         scores = sorted(of_kind, key=lambda s: order.index(s.compared))
         higher = scores[0].higher_is_better
-        rows = [plots.Row(s.compared, style[s.compared], ratio_to_floor(s), floor_in_ratios(s)) for s in scores]
+        rows = [plots.Row(_marked(s), style[s.compared], ratio_to_floor(s), floor_in_ratios(s)) for s in scores]
         axis = "times what measured sets reach, higher is closer" if higher else "times the floor, lower is closer"
         plot = plots.interval_plot(kind[0], rows, axis=axis, subtitle=kind[1], logarithmic=not higher, line=1.0)
         yield _Measure(" over ".join(filter(None, kind)), tuple(scores), plot)
+
+
+def _marked(found: Score | Diversity) -> str:
+    """The name of a set, with a mark where its method was trained to please the features that are read."""
+    return f"{found.compared} †" if found.trained_through else found.compared
 
 
 def _curves(comparison: Comparison, style: Mapping[str, plots.Style]) -> Iterable[tuple[str, tuple[Markup, ...]]]:
@@ -460,7 +465,7 @@ def _variety_plots(comparison: Comparison, style: Mapping[str, plots.Style]) -> 
     for metric in dict.fromkeys(d.metric for d in comparison.diversities):
         found = sorted((d for d in comparison.diversities if d.metric == metric), key=lambda d: order.index(d.compared))
         rows = [
-            plots.Row(d.compared, style[d.compared], Interval(d.estimate.value, d.estimate.low, d.estimate.high))
+            plots.Row(_marked(d), style[d.compared], Interval(d.estimate.value, d.estimate.low, d.estimate.high))
             for d in found
         ]
         band = next((row.interval for row, d in zip(rows, found, strict=True) if d.role == "measured"), None)

@@ -8,7 +8,8 @@ overlapping intervals do not answer.
 
 The measure that names the closest method is the first kernel distance that can tell measured images from
 noise; the others are then asked whether they agree. A measure that takes noise for measured images is set
-aside, and the text says so. "Closest" is never said without the measure, nor without the descriptors where they
+aside, and the text says so; so is a measure over features that one of the methods was trained to please, since it can
+no longer rank them. "Closest" is never said without the measure, nor without the descriptors where they
 speak against it.
 
 The descriptors are judged by tests of equivalence (``evaluation/equivalence.py``), which do tell "the same, within a
@@ -154,10 +155,12 @@ def verdict(comparison: Comparison, remarks: Mapping[str, str] | None = None) ->
     measures = _measures(comparison.scores)
     remarks = {name: note for name, note in (remarks or {}).items() if note}
     methods = tuple(dict.fromkeys(s.compared for s in comparison.scores if s.role == "generated"))
-    usable = [m for m in measures if m.generated and not m.blind]
+    usable = [m for m in measures if m.generated and not m.blind and not m.pleased]
     cautions = [*_cautions(comparison, measures, methods), *_remarks(remarks)]
     if not usable:
         why = "no generated set was scored" if not methods else "no measure tells measured images from noise"
+        if any(m.pleased and not m.blind for m in measures):
+            why = "every measure that could say reads features that one of them was trained through"
         closest = Sentence("closest", f"None can be called closest to the measured {comparison.specimen}: {why}.")
         physics, *_ = _physics(comparison, ())
         rest = (*physics, *_copies(comparison), *_variety(comparison), *cautions)
@@ -252,6 +255,11 @@ class _Measure:
         """Whether noise passes for measured images under this measure."""
         noise = self.control("noise")
         return noise is not None and not self.floor(noise).below(self.distance(noise))
+
+    @property
+    def pleased(self) -> tuple[str, ...]:
+        """The sets whose methods were trained to please the features of this measure."""
+        return tuple(s.compared for s in self.scores if s.trained_through)
 
     def distance(self, score: Score) -> Interval:
         """The estimate, turned so that lower means closer."""
@@ -515,7 +523,7 @@ def _variety(comparison: Comparison) -> list[Sentence]:
         if measured is None:
             continue
         groups: dict[str, list[Diversity]] = {"less": [], "more": [], "undecided": []}
-        for d in (d for d in rows if d.role == "generated"):
+        for d in (d for d in rows if d.role == "generated" and not d.trained_through):
             if _variety_of(d).overlaps(_variety_of(measured)):
                 groups["undecided"].append(d)
             else:
@@ -545,6 +553,7 @@ def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Seq
         found.append(
             f"{listed(blind)} cannot tell measured images from noise here and {_be(blind)} left out of the judgement."
         )
+    found += _trained_through(comparison)
     sizes = [n for s in comparison.scores for n in (s.estimate.n_measured, s.estimate.n_generated)]
     sizes += [r.n + r.n_invalid for r in comparison.readings]
     if sizes and min(sizes) < SMALL_SAMPLE:
@@ -563,6 +572,20 @@ def _cautions(comparison: Comparison, measures: Sequence[_Measure], methods: Seq
     for (name, why), descriptors in without.items():
         found.append(f"{listed(descriptors)} {'have' if len(descriptors) > 1 else 'has'} no value for {name}: {why}.")
     return [Sentence("caution", text[:1].upper() + text[1:]) for text in found]
+
+
+def _trained_through(comparison: Comparison) -> list[str]:
+    """What no judgement rests on, since a method was trained to please it."""
+    found: dict[str, dict[str, None]] = {}
+    for s in (s for s in comparison.scores if s.trained_through):
+        found.setdefault(s.compared, {})[s.features.split(",")[0]] = None
+    for d in (d for d in comparison.diversities if d.trained_through):
+        found.setdefault(d.compared, {})[d.metric] = None
+    return [
+        f"What {name} scores over {listed(list(over))} is no evidence, since its method was trained through these"
+        " features, and no judgement rests on them."
+        for name, over in found.items()
+    ]
 
 
 def _remarks(remarks: Mapping[str, str]) -> list[Sentence]:

@@ -18,30 +18,9 @@ so that of a 32 x 32 field one position is left; VGG16 keeps four).
 """
 
 from collections.abc import Sequence
-from functools import cache
 
-from morphogen.evaluation.features.convolution_stack import Convolution, ConvolutionStack, MeanFeatures
-from morphogen.evaluation.features.lpips_weights import lpips_weights
-
-_BATCH = 32  # smaller batches leave the processor idle between layers
-
-_LAYERS = (
-    Convolution("relu1", kernel=11, padding=2, stride=4),
-    Convolution("relu2", kernel=5, padding=2, pool=3),
-    Convolution("relu3", kernel=3, padding=1, pool=3),
-    Convolution("relu4", kernel=3, padding=1),
-    Convolution("relu5", kernel=3, padding=1),
-)
-
-
-@cache
-def alexnet() -> ConvolutionStack:
-    """AlexNet with the five layers that LPIPS reads; the weights are read once.
-
-    Raises:
-        Problem: the weights are missing or not the known ones.
-    """
-    return ConvolutionStack("AlexNet", _LAYERS, [layer.name for layer in _LAYERS], lpips_weights("alexnet"), _BATCH)
+from morphogen.evaluation.features.mean_features import MeanFeatures
+from morphogen.pretrained.alexnet import alexnet
 
 
 class Extractor(MeanFeatures):

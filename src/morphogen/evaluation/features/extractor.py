@@ -8,7 +8,7 @@ from morphogen.evaluation.feature_table import FeatureExtractor
 EXTRACTORS = Catalogue(
     "morphogen.evaluation.features",
     "feature extractor",
-    frozenset({"extractor", "convolution_stack", "lpips_weights"}),  # what extractors are built from
+    frozenset({"extractor", "mean_features"}),  # what extractors are built from
 )
 
 

@@ -11,7 +11,7 @@ sqrt(w^l / (H_l W_l)), one after another. So each image goes through the network
 it is in. The network was trained on photographs; on micrographs LPIPS is a distance like another, not
 what a person sees.
 
-Preprocessing as in ``morphogen.evaluation.features.convolution_stack``: declared range, no resize.
+Preprocessing as in ``morphogen.evaluation.features.mean_features``: declared range, no resize.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from morphogen.evaluation.features.alexnet import alexnet
-from morphogen.evaluation.features.lpips_weights import Network
-from morphogen.evaluation.features.vgg16 import vgg16
+from morphogen.evaluation.features.mean_features import batches
 from morphogen.evaluation.similarities.similarity import (
     Values,
     partners,
@@ -32,6 +30,9 @@ from morphogen.evaluation.similarities.similarity import (
 )
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
+from morphogen.pretrained.alexnet import alexnet
+from morphogen.pretrained.lpips_weights import Network
+from morphogen.pretrained.vgg16 import vgg16
 
 _EPSILON = 1e-10  # the authors' guard against a division by zero
 
@@ -83,7 +84,7 @@ class Measure:
     ) -> dict[int, NDArray[np.float32]]:
         """For each index the vector of its image; squared distances between them are LPIPS."""
         vectors: dict[int, NDArray[np.float32]] = {}
-        for batch, unit in self._stack.batches(images, intensity, indices=indices, size=self._stack.batch):
+        for batch, unit in batches(self._stack, images, intensity, indices=indices, size=self._stack.batch):
             if tuple(unit.shape[2:]) != self._size:
                 refuse_another_size(images[batch[0]], self._size, self.name)
             parts = []
