@@ -19,7 +19,26 @@ from morphogen.specimens.specimen import AUGMENTATIONS
 SMALL = {
     "vae": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4},
     "dcgan": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4, "r1_every": 2},
+    "vanilla_gan": {
+        "generator_units": [16],
+        "discriminator_units": [16],
+        "latent_dimensions": 4,
+        "batch_size": 4,
+        "spectral_norm": True,
+        "learning_rate": 2e-3,
+    },
+    "conditional_gan": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4, "r1_every": 2},
+    "cyclegan": {"channels": [8, 16], "blocks": 1, "discriminator_channels": [8, 16], "buffer": 6, "batch_size": 4},
     "ddpm": {"channels": [16, 32], "layers": 1, "patch": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
+    "stylegan2": {
+        "channels": [4, 8, 8],
+        "latent_dimensions": 4,
+        "style_dimensions": 8,
+        "batch_size": 4,
+        "r1_every": 2,
+        "path_length_every": 2,
+        "adaptation_images": 200,
+    },
 }
 """Settings with which each method trains a step in milliseconds; a new method adds a line here."""
 

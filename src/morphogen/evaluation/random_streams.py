@@ -29,6 +29,8 @@ class Use(IntEnum):
     HALVES_OF_TRAINING = 22
     """The index is that of the halving."""
     WEIGHTS_OF_TRAINING = 23
+    WEIGHTS_OF_ASKED = 40
+    """Bootstrap of what was given against what was asked."""
     DEFECTS = 35
     """Damage of the audit; a checksum of the defect's name and the index of the field follow."""
     AUDIT_FLOOR = 36

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from morphogen.images.conditions import ASKED
+from morphogen.images.conditions import ASKED, OUTSIDE
 from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.mask_channel import mask_of_channel
@@ -24,9 +24,6 @@ from morphogen.whole_files import require_free_folder
 
 SAMPLES, _CONDITIONS = 100, 101
 """Purposes of the random streams of samples and of what is asked of them, apart from those of training."""
-
-OUTSIDE = "warning"
-"""Label of a generated picture: what was asked of it lies outside the range that training saw, in words."""
 
 Asked = Mapping[str, Label | tuple[float, float]]
 """What is asked: for each condition a word, a number, or the two ends of a range to go through evenly."""

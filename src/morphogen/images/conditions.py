@@ -17,6 +17,9 @@ from morphogen.problems import Problem
 ASKED = "asked "
 """Prefix of the labels of a generated picture that say what was asked of the method."""
 
+OUTSIDE = "warning"
+"""Label of a generated picture: what was asked of it lies outside the range that training saw, in words."""
+
 
 class NumberCondition(BaseModel):
     """A number, and the range that training saw."""

@@ -130,7 +130,7 @@ class RandomCrops:
         (height, width), (rows, columns) = self.size, picture.size
         # Turns by 90 and 270 degrees need room for the turned crop, and square pixels.
         turns = int(coins[0] * 4) if "quarter_turn" in self.symmetries else 0
-        if turns % 2 and (rows < width or columns < height or not _square_pixels(picture)):
+        if turns % 2 and (rows < width or columns < height or not has_square_pixels(picture)):
             turns -= 1
         if turns % 2:
             height, width = width, height
@@ -248,6 +248,7 @@ def _places(picture: Picture, size: tuple[int, int]) -> int:
     return (picture.size[0] - size[0] + 1) * (picture.size[1] - size[1] + 1)
 
 
-def _square_pixels(picture: Picture) -> bool:
+def has_square_pixels(picture: Picture) -> bool:
+    """Whether a pixel is as high as it is wide, as far as that is known."""
     height, width = picture.spacing_um
     return not np.isfinite((height, width)).all() or bool(np.isclose(height, width, rtol=1e-3))

@@ -21,7 +21,8 @@ def channel_of_mask(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     inside, outside = distance_transform_edt(mask), distance_transform_edt(~mask)
     # The border lies half a pixel from the centres on either side.
     signed = np.where(mask, inside - 0.5, 0.5 - outside)
-    return np.clip(signed / WIDTH_PX, -1, 1).astype(np.float32)[None]
+    channel: NDArray[np.float32] = np.clip(signed / WIDTH_PX, -1, 1).astype(np.float32)[None]
+    return channel
 
 
 def mask_of_channel(channel: NDArray[np.floating]) -> NDArray[np.bool_]:

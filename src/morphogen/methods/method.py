@@ -64,11 +64,13 @@ class Task:
         conditions: what they are conditioned on; empty for nothing.
         augmentations: what may be done to an image in front of a discriminator so that it still is one of this kind,
             some of ``specimens.specimen.AUGMENTATIONS``.
+        mask_channels: how many of the last channels are masks.
     """
 
     shape: ImageShape
     conditions: Conditions = field(default_factory=Conditions)
     augmentations: frozenset[str] = frozenset()
+    mask_channels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,9 @@ class GenerativeMethod(Trainable):
 @runtime_checkable
 class StyleBased(Protocol):
     """A method whose images are made from styles, which can be blended, mixed, and found for a measured image.
+
+    ``sample`` draws z first, as ``randomness.normal(latent_dimensions)``, and gives the same randomness to
+    ``synthesise``; where no truncation is asked, it uses the default of ``styles``.
 
     Attributes:
         style_layers: number of layers that have a style each.

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from morphogen.evaluation.asked import AskedAndGiven
 from morphogen.evaluation.paired import PairedScore, paired_summary
 from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Score, Usefulness
 from morphogen.report.notation import number, rounded
@@ -16,6 +17,8 @@ from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval,
 _NAME, _ROLE, _RATIO, _VALUE, _FLOOR, _COUNT = 18, 9, 19, 26, 11, 7  # columns of a table, in characters
 _MEAN = 16
 _LONG_NAME = 32  # where there is no column of the floor
+_THROUGH = " †"
+_NO_EVIDENCE = "† trained through these features: what pleases them is no evidence, and the verdict leaves it out."
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -30,11 +33,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for metric, features in dict.fromkeys((s.metric, s.features) for s in comparison.scores):
         scores = [s for s in comparison.scores if (s.metric, s.features) == (metric, features)]
         console.print(_scores(f"{metric} over {features}" if features else metric, scores))
+        if any(s.trained_through for s in scores):
+            _item(console, _NO_EVIDENCE)
     console.print(_physics(comparison))
     _item(console, "= equivalent within the margin of the specimen; ≠ different by more; ? these fields cannot decide;")
     _item(console, "~ the spread between fields differs.")
     for metric in dict.fromkeys(d.metric for d in comparison.diversities):
-        console.print(_diversities([d for d in comparison.diversities if d.metric == metric]))
+        diversities = [d for d in comparison.diversities if d.metric == metric]
+        console.print(_diversities(diversities))
+        if any(d.trained_through for d in diversities):
+            _item(console, _NO_EVIDENCE)
     _heading(console, "In words")
     for sentence in verdict(comparison).sentences:
         _item(console, sentence.text)
@@ -75,6 +83,39 @@ def print_usefulness(found: Usefulness, console: Console) -> None:
     console.print(table)
     for note in found.notes:
         _item(console, note)
+
+
+def print_asked(found: Sequence[AskedAndGiven], console: Console) -> None:
+    """Print what was asked and what was given, a line a condition.
+
+    Args:
+        found: the records.
+        console: where to.
+    """
+    table = _table("Given against asked")
+    for name, width in (("condition", _NAME), ("R²", _VALUE), ("mean error", _VALUE), ("bias", _VALUE)):
+        table.add_column(name, width=width, overflow="fold")
+    table.add_column("images", justify="right", no_wrap=True)
+    for one in found:
+        estimates = (one.r2, one.mean_absolute_error, one.bias)
+        table.add_row(
+            Text(f"{one.name} ({one.unit})" if one.unit else one.name),
+            *("–" if e is None else _numbers(Interval(e.value, e.low, e.high)) for e in estimates),
+            str(one.n),
+        )
+    console.print(table)
+    _item(console, f"Pixels {found[0].segmentation}. R² is about the line given = asked; brackets hold 95 % intervals.")
+    for one in found:
+        ranges = [f"{one.name}: asked {number(min(one.asked))} to {number(max(one.asked))}"]
+        ranges += [f"training saw {number(one.seen[0])} to {number(one.seen[1])}"] if one.seen else []
+        if one.measured_range is not None:
+            ranges.append(f"measured fields show {number(one.measured_range[0])} to {number(one.measured_range[1])}")
+        _item(console, "; ".join(ranges) + ".")
+        if one.outside_asked:
+            beyond = len(one.outside_asked)
+            _item(console, f"{beyond} images were asked for more than training saw, and are not scored.")
+        if one.n_invalid:
+            _item(console, f"{one.n_invalid} images don't have the reading: {one.invalid}.")
 
 
 def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
@@ -124,7 +165,7 @@ def _scores(title: str, scores: Sequence[Score]) -> Table:
     for s in scores:
         e = s.estimate
         table.add_row(
-            Text(s.compared),
+            Text(s.compared + _THROUGH * s.trained_through),
             s.role,
             _numbers(ratio_to_floor(s)),
             _numbers(Interval(e.value, e.low, e.high)),
@@ -179,7 +220,7 @@ def _diversities(diversities: Sequence[Diversity]) -> Table:
     measured = next((m for m, d in zip(means, diversities, strict=True) if d.role == "measured"), None)
     for mean, d in zip(means, diversities, strict=True):
         table.add_row(
-            Text(d.compared),
+            Text(d.compared + _THROUGH * d.trained_through),
             d.role,
             "" if d.role == "measured" else _against(mean, measured),
             _numbers(mean),

@@ -206,9 +206,7 @@ def _average_over_processes(
     values = {name: value.detach().float() for name, value in named.items()}
     if accelerator.num_processes == 1:
         return values
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
+    # What a loss does not reach has no gradient, on every process alike; with zeros instead, Adam would count a step.
     pieces = [p.grad for p in parameters if p.grad is not None]
     sizes = [piece.numel() for piece in pieces]
     message = torch.cat([piece.float().flatten() for piece in pieces] + [v.view(1) for v in values.values()])

@@ -124,7 +124,8 @@ class Run:
     @property
     def task(self) -> Task:
         """What the method is to learn."""
-        return Task(self.shape, self.record.conditions, frozenset(self.record.augmentations))
+        record = self.record
+        return Task(self.shape, record.conditions, frozenset(record.augmentations), int(record.with_masks))
 
     def new_method(self) -> GenerativeMethod:
         """The method with fresh weights, the same for the same seed; the caller's random state is not touched."""

@@ -21,6 +21,7 @@ from morphogen.images.cropping import (
     SOURCE_PLACES,
     Batches,
     RandomCrops,
+    has_square_pixels,
     independent_fields,
     require_masks,
     require_room,
@@ -150,7 +151,7 @@ def train(
         )
     asked = _Asked(
         method, images, plan, size, wanted, symmetries, clip_percent, with_masks, tuple(conditions), fraction, sources,
-        allowed_augmentations(symmetries) if augmentations is None else augmentations,
+        _where_pixels_are_square(allowed_augmentations(symmetries) if augmentations is None else augmentations, images),
     )  # fmt: skip
     with accelerator.main_process_first():
         if go_on:
@@ -210,6 +211,13 @@ def uses_gpu(cpu: bool) -> bool:
     return torch.cuda.is_available() and not cpu
 
 
+def _where_pixels_are_square(augmentations: frozenset[str], images: ImageSet) -> frozenset[str]:
+    """Without turns where a pixel is not as high as it is wide: a turned image would be another specimen's."""
+    if all(has_square_pixels(picture) for picture in images):
+        return augmentations
+    return augmentations - {"quarter_turn", "rotation"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What ``train`` was asked for."""
@@ -234,6 +242,9 @@ class _Asked:
     @property
     def shape(self) -> ImageShape:
         return ImageShape(self.images[0].channels + self.with_masks, *self.size)
+
+    def task(self, conditions: Conditions) -> Task:
+        return Task(self.shape, conditions, self.augmentations, int(self.with_masks))
 
     def crops(self, intensity: IntensityMap) -> RandomCrops:
         return RandomCrops(self.images, self.size, intensity, self.symmetries, self.plan.seed, self.with_masks)
@@ -311,7 +322,7 @@ def _started(folder: Path, asked: _Asked) -> Run:
     intensity = IntensityMap.of(asked.images, asked.clip_percent)
     conditions = asked.seen_conditions(intensity)
     with torch.device("meta"):  # to be counted, not to be used
-        method_to_count = asked.kind(asked.settings, Task(asked.shape, conditions, asked.augmentations))
+        method_to_count = asked.kind(asked.settings, asked.task(conditions))
     parameters = sum(p.numel() for p in method_to_count.parameters())
     require_space(folder, STATE_PER_WEIGHT * 4 * parameters, f"a run of {asked.method}")
     shape = asked.shape
