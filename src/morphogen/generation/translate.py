@@ -34,6 +34,7 @@ def translate(
     sources: ImageSet,
     *,
     reverse: bool = False,
+    seed: int = 0,
     batch_size: int = 16,
     folder: Path | str | None = None,
     extension: str | None = None,
@@ -47,6 +48,7 @@ def translate(
         run: of a method that translates, or its folder.
         sources: images like those that the run was given as sources; like its training images if ``reverse``.
         reverse: make images like the sources instead.
+        seed: of what the sources don't say, such as noise; picture k depends on the seed and on k alone.
         batch_size: images at a time, where their sizes are equal; changes memory and not content.
         folder: where to write them; not written if left out.
         extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
@@ -60,14 +62,20 @@ def translate(
     if extension is not None:
         intensity = run.record.source_intensity if reverse else run.record.intensity
         require_format(extension, (intensity or run.record.intensity).dtype)
-    images = timed_translation(run, sources, reverse=reverse, batch_size=batch_size, cpu=cpu).images
+    images = timed_translation(run, sources, reverse=reverse, seed=seed, batch_size=batch_size, cpu=cpu).images
     if target is not None:
         write_images(images, target, extension=extension)
     return images
 
 
 def timed_translation(
-    run: Run | Path | str, sources: ImageSet, *, reverse: bool = False, batch_size: int = 16, cpu: bool = False
+    run: Run | Path | str,
+    sources: ImageSet,
+    *,
+    reverse: bool = False,
+    seed: int = 0,
+    batch_size: int = 16,
+    cpu: bool = False,
 ) -> Generation:
     """As ``translate``, with the time an image took."""
     run = run if isinstance(run, Run) else Run(run)
@@ -78,7 +86,7 @@ def timed_translation(
     pictures: list[Picture] = []
     for group in track(list(_groups(sources, batch_size)), f"Translating {len(sources)} images"):
         units = torch.from_numpy(np.stack([_unit(run, picture, reverse) for picture in group])).to(device)
-        randomness = Randomness.of_images(0, len(pictures), len(group), purpose=SAMPLES, device=device)
+        randomness = Randomness.of_images(seed, len(pictures), len(group), purpose=SAMPLES, device=device)
         with torch.inference_mode():
             drawn = _translated(method, run, units, reverse, randomness).float().cpu().numpy()
         for source, channels in zip(group, drawn, strict=True):
