@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import morphogen
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
+    from morphogen.generation.latent_space import Space
     from morphogen.images.image_set import Pictures
 
 _SIZE = click.Tuple([click.IntRange(min=1), click.IntRange(min=1)])
@@ -86,11 +88,12 @@ def cli() -> None:
     help="Keep the parameters that are not given at their defaults, instead of"
     " letting specimens differ as real ones do.",
 )
+@click.option("--labels", is_flag=True, help="Draw the exact mask as the image, black and white.")
 @click.option("--list", "listing", is_flag=True, is_eager=True, expose_value=False,
               callback=lambda ctx, _, wanted: _list_parameters(ctx) if wanted else None,
               help="Show the parameters of KIND and leave.")  # fmt: skip
 def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, bits: str, given: tuple[str, ...],
-            same: bool) -> None:  # fmt: skip
+            same: bool, labels: bool) -> None:  # fmt: skip
     """Make images whose answer is known: KIND is rock, fiber or root.
 
     Writes images/, the exact masks/ and captions with all parameters into a new folder.
@@ -105,7 +108,7 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
         kind, count=count, size=size, seed=seed, vary=not same, dtype="uint8" if bits == "8" else "uint16",
         parameters=parameters,
     )  # fmt: skip
-    write_images(image_set(made), out)
+    write_images(image_set(made, labels=labels), out)
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
 
 
@@ -358,7 +361,7 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         from morphogen.generation.translate import translate
         from morphogen.images.folders import read_images
 
-        images = translate(run, read_images(sources), reverse=reverse, batch_size=batch_size, folder=out,
+        images = translate(run, read_images(sources), reverse=reverse, seed=seed, batch_size=batch_size, folder=out,
                            extension=extension, cpu=cpu)  # fmt: skip
         _tell_of(images, out, sheet)
         return
@@ -375,6 +378,167 @@ def _tell_of(images: "Pictures", out: Path, sheet: Path | None) -> None:
 
         write_contact_sheet(images, sheet)
         click.echo(f"Contact sheet: {sheet}")
+
+
+def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    words = value.replace(",", " ").split()
+    if not words or not all(word.isdecimal() for word in words):
+        raise Problem(f"'{value}' is no list of seeds", do="give numbers from 0 up, as '3 7 11'")
+    return tuple(map(int, words))
+
+
+class _TakesSeeds(click.Command):
+    """A command some of whose options take several seeds as words of their own: '--seeds 3 7 11'."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = {name for p in self.params if p.callback is _seeds for name in p.opts}
+        joined: list[str] = []
+        for word in args:
+            follows = len(joined) > 1 and joined[-2] in options and joined[-1].replace(",", "").isdecimal()
+            if follows and word.isdecimal():
+                joined[-1] += f",{word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def _drawing(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that draws from seeds of a style-based run."""
+    for option in (
+        click.option("--sheet", type=click.Path(path_type=Path), metavar="PNG",
+                     help="Write the picture here. [default: a file in --out]"),
+        click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU."),
+        click.option("--format", "extension", type=click.Choice([".png", ".tif"]),
+                     help="[default: .png for 8 bit, .tif for the rest]"),
+        click.option("--truncation", type=click.FloatRange(0, 1),
+                     help="How far styles may be from their mean; 1 as trained."),
+        click.option("--strict", is_flag=True, help="Refuse conditions outside the range that training saw."),
+        click.option("--ask", "asked", multiple=True, metavar="NAME=VALUE",
+                     help="Of a conditioned run: 'porosity=0.2', or 'porosity=0.1..0.3' to go through the seeds evenly."
+                          " May be repeated."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command(cls=_TakesSeeds)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("--seeds", callback=_seeds, required=True, metavar="N N ...", help="Two or more, as given to 'generate'.")
+@click.option("--steps", type=click.IntRange(min=2), default=9, show_default=True, help="Images a line, with its ends.")
+@click.option(
+    "--in",
+    "space",
+    type=click.Choice(["w", "z"]),
+    default="w",
+    show_default=True,
+    help="Straight lines between styles, or arcs between latent vectors.",
+)
+@_drawing  # fmt: skip
+def interpolate(run: Path, out: Path, seeds: tuple[int, ...], steps: int, space: "Space",
+                asked: tuple[str, ...], strict: bool, truncation: float | None, extension: str | None, cpu: bool,
+                sheet: Path | None) -> None:  # fmt: skip
+    """Go from one generated image to the next in the latent space of a style-based RUN.
+
+    Each line starts at the image that 'generate' draws from its first seed. Only the style moves along it: the noise
+    inputs stay. Writes the images and a picture with a strip for each line.
+    """
+    from morphogen.generation.latent_space import interpolate as interpolated
+    from morphogen.report.latent_figures import strips_png, write_png
+
+    wishes = {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
+    images = interpolated(run, seeds, steps=steps, space=space, asked=wishes, strict=strict, truncation=truncation,
+                          folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    lines = [[images[k] for k in range(first, first + steps)] for first in range(0, len(images), steps)]
+    ends = [(f"seed {a}", f"seed {b}") for a, b in pairwise(seeds)]
+    _tell_of(images, out, None)
+    click.echo(f"Strips: {write_png(sheet or out / 'strips.png', strips_png(lines, ends))}")
+
+
+@cli.command(cls=_TakesSeeds)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option(
+    "--rows", callback=_seeds, required=True, metavar="N ...", help="Seeds of the images whose layers change."
+)
+@click.option("--columns", callback=_seeds, required=True, metavar="N ...", help="Seeds of the styles mixed in.")
+@click.option(
+    "--layers",
+    default="coarse",
+    show_default=True,
+    metavar="WHICH",
+    help="Which layers take the column's style: coarse, middle or fine (a third each), or numbers as '0-2'.",
+)
+@_drawing  # fmt: skip
+def mix(run: Path, out: Path, rows: tuple[int, ...], columns: tuple[int, ...], layers: str, asked: tuple[str, ...],
+        strict: bool, truncation: float | None, extension: str | None, cpu: bool,
+        sheet: Path | None) -> None:  # fmt: skip
+    """Mix styles of a style-based RUN: each row's image with some layers in the style of each column.
+
+    Writes the mixed images, their sources (rows/ and columns/), and a picture of the matrix.
+    """
+    from morphogen.generation.latent_space import mix as mixed_styles
+    from morphogen.report.latent_figures import matrix_png, write_png
+
+    wishes = {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
+    mixed = mixed_styles(run, rows, columns, layers=layers, asked=wishes, strict=strict, truncation=truncation,
+                         folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    picture = matrix_png(
+        mixed.rows, mixed.columns, mixed.images, row_names=[f"seed {seed}" for seed in rows],
+        column_names=[f"seed {seed}" for seed in columns], corner=f"columns give\n{mixed.words}",
+    )  # fmt: skip
+    _tell_of(mixed.images, out, None)
+    click.echo(f"Matrix: {write_png(sheet or out / 'matrix.png', picture)}")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for what is found.")
+@click.option(
+    "--crop-at",
+    type=click.Tuple([click.IntRange(min=0), click.IntRange(min=0)]),
+    metavar="TOP LEFT",
+    help="Where to crop images that are larger than the run's. [default: their middle]",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Of the search.")
+@click.option("--extended", is_flag=True, help="Search in W+: a style of its own for every layer.")
+@click.option("--pixels-only", is_flag=True, help="Compare pixels alone, without pretrained features.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the noise of the search.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images at a time: memory and speed."
+)
+@click.option(
+    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Write the picture here. [default: projections.png in --out]",
+)
+@_reading  # fmt: skip
+def project(run: Path, images: Path, out: Path, crop_at: tuple[int, int] | None, steps: int, extended: bool,
+            pixels_only: bool, seed: int, batch_size: int, extension: str | None, cpu: bool, sheet: Path | None,
+            **reading: Any) -> None:  # fmt: skip
+    """Find what a style-based RUN can make of measured IMAGES.
+
+    Searches the style whose image is most like each measured one, and says how like it is. Writes the projections,
+    what was projected (measured/), the styles, the figures of each image, and a picture of all side by side.
+    """
+    from morphogen.generation.projection import project as projected_images
+    from morphogen.report.latent_figures import projections_png, write_png
+
+    found = projected_images(run, _read(images, reading), steps=steps, extended=extended, crop_at=crop_at,
+                             perceptual=False if pixels_only else None, seed=seed, batch_size=batch_size, folder=out,
+                             extension=extension, cpu=cpu)  # fmt: skip
+    for one in found.records:
+        click.echo(f"{one.name}: {', '.join(one.figures)}")
+    captions = ["\n".join((one.name, *one.figures)) for one in found.records]
+    click.echo(f"{len(found.pictures)} projections in {out} ({found.how}; {found.seconds_per_image:.1f} s an image)")
+    picture = projections_png(found.measured, found.pictures, captions)
+    click.echo(f"Picture: {write_png(sheet or out / 'projections.png', picture)}")
 
 
 @cli.command()
@@ -541,6 +705,59 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
             command=command_line(), seconds=time.perf_counter() - started,
         )  # fmt: skip
         click.echo(page)
+
+
+@cli.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("--measured", type=click.Path(path_type=Path), required=True, help="Measured images.")
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option(
+    "--segmentation",
+    metavar="HOW",
+    help="How the phase is told in both sets, fitted to the measured images; by default as KIND says.",
+)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="The run that drew the images: the range that its training saw, beyond which nothing is scored.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of fields and bootstrap.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw given against asked to this PNG or SVG file.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@_reading  # fmt: skip
+def asked(images: Path, measured: Path, specimen: str, segmentation: str | None, run: Path | None, seed: int,
+          figure: Path | None, json_file: Path | None, **reading: Any) -> None:  # fmt: skip
+    """Does a conditioned method give what it is asked for?
+
+    Reads what was asked of each of the generated IMAGES (their manifest.json says it), measures in their pixels what
+    they show, and prints R2 about the line given = asked, the mean error and the bias, with 95 % intervals. The reading
+    options apply to the measured images.
+    """
+    from rich.console import Console
+
+    from morphogen.evaluation.asked import asked_and_given
+    from morphogen.images.folders import read_images, with_pixel_size
+    from morphogen.report.asked_figure import require_figure_name, write_asked_figures
+    from morphogen.report.terminal import print_asked
+    from morphogen.whole_files import write_text_whole
+
+    if figure is not None:
+        require_figure_name(figure)
+    seen: dict[str, tuple[float, float]] = {}
+    if run is not None:
+        from morphogen.training.run import Run
+
+        seen = {number.name: (number.low, number.high) for number in Run(run).record.conditions.numbers}
+    found = asked_and_given(
+        with_pixel_size(read_images(images), reading["pixel_size_um"]), specimen=specimen,
+        measured=_read(measured, reading), segmentation=segmentation, seen=seen, seed=seed,
+    )  # fmt: skip
+    if json_file is not None:
+        write_text_whole(json_file, "[" + ",\n ".join(one.model_dump_json() for one in found) + "]\n")
+    print_asked(found, Console())
+    if figure is not None:
+        for file in write_asked_figures(found, figure):
+            click.echo(f"Figure: {file}")
 
 
 @cli.command()

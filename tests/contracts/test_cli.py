@@ -19,8 +19,12 @@ from morphogen.images.folders import read_images, write_images
 from morphogen.training.run import Run
 from small_sets import SMALL, random_set
 
-COMMANDS = ["phantom", "describe", "split", "train", "generate", "evaluate", "study", "audit", "methods"]
+COMMANDS = [
+    "phantom", "describe", "segment", "split", "train", "generate", "interpolate", "mix", "project", "evaluate",
+    "asked", "study", "audit", "methods",
+]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
+STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
 
 
 def morphogen(*words: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
@@ -248,7 +252,7 @@ TRAIN = ("train", "vae", "set", "--out", "run")
         (_nan_pixels, TRAIN, "6,400 pixels that are NaN or infinite"),
         (_set, TRAIN, "is 40 x 48, smaller than the crop 64 x 64"),
         (_set, (*TRAIN, "--crop", "17", "16"), "vae cannot take images of 17 x 16"),
-        (_set, ("train", "vea", "set"), "there is no method 'vea': choose one of dcgan, ddpm, vae"),
+        (_set, ("train", "vea", "set"), "there is no method 'vea': choose one of conditional_gan, "),
         (_set, (*TRAIN, "--set", "latent=4"), "'latent' is not a known key: did you mean 'latent_dimensions'?"),
         (_set, (*TRAIN, "--seconds", "5", "--images-seen", "5"), "two budgets were given"),
         (_set, (*TRAIN, "--specimen", "rok"), "there is no kind of specimen 'rok'"),
@@ -336,3 +340,29 @@ def test_torchvision_is_absent():
     import importlib.util
 
     assert importlib.util.find_spec("torchvision") is None
+
+
+def test_the_latent_space_on_the_command_line(tmp_path):
+    write_images(random_set(3), tmp_path / "set")
+    morphogen("train", "stylegan2", "set", "-o", "run", "--images-seen", "8", "--crop", "16", "24", *STYLEGAN,
+              cwd=tmp_path)  # fmt: skip
+    morphogen("interpolate", "--seeds", "3", "7", "11", "run", "-o", "line", "--steps", "3", cwd=tmp_path)
+    line = read_images(tmp_path / "line")
+    assert [p.labels["to seed"] for p in line] == [7, 7, 7, 11, 11, 11]
+    morphogen("mix", "run", "-o", "mixed", "--rows", "1,2", "--columns", "4", "5", "6", "--layers", "fine",
+              cwd=tmp_path)  # fmt: skip
+    assert len(read_images(tmp_path / "mixed")) == 6
+    said = morphogen("project", "run", "set", "-o", "found", "--steps", "2", "--crop-at", "1", "2", cwd=tmp_path)
+    assert "0001.png at 1, 2: correlation" in said.stdout
+    for picture in ("line/strips.png", "mixed/matrix.png", "found/projections.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+    for words, message in (
+        (("interpolate", "run", "--seeds", "3"), "give two seeds or more"),
+        (("interpolate", "run", "--seeds", "3,x"), "is no list of seeds"),
+        (("mix", "run", "--rows", "1", "--columns", "2", "--layers", "0-99"), "there are no layers '0-99'"),
+        (("project", "run", "set", "--crop-at", "39", "0"), "a crop of 16 x 24 at 39, 0 leaves"),
+    ):
+        refused = morphogen(*words, "-o", "out", cwd=tmp_path, code=2)
+        assert message in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

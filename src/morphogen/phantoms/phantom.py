@@ -12,7 +12,7 @@ draw from streams of their own: another camera photographs the same geometry.
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol, cast, get_args
 
@@ -217,9 +217,18 @@ def phantoms(
     return drawn
 
 
-def image_set(phantoms: Iterable[Phantom]) -> Pictures:
-    """The pictures of the phantoms as an image set, with their exact masks."""
-    return Pictures((phantom.picture for phantom in phantoms), name="phantoms")
+def image_set(phantoms: Iterable[Phantom], *, labels: bool = False) -> Pictures:
+    """The pictures of the phantoms as an image set, with their exact masks.
+
+    Args:
+        phantoms: the phantoms.
+        labels: show the exact mask itself, 0 and 255 in 8 bit, instead of what the camera saw.
+    """
+    return Pictures((_drawn(phantom) if labels else phantom.picture for phantom in phantoms), name="phantoms")
+
+
+def _drawn(phantom: Phantom) -> Picture:
+    return replace(phantom.picture, pixels=(phantom.labels[None] * np.uint8(255)))
 
 
 class _Kind(Protocol):

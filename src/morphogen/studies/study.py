@@ -19,7 +19,7 @@ from accelerate import PartialState
 
 import morphogen
 from morphogen.evaluation.compare import require_comparable
-from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors
+from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors, require_other_features
 from morphogen.evaluation.fields import fields
 from morphogen.evaluation.segment import segment
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
@@ -30,7 +30,7 @@ from morphogen.images.cropping import independent_fields, require_masks, require
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.splitting import Split, split
-from morphogen.methods.method import ImageShape, method_class, method_settings
+from morphogen.methods.method import ImageShape, Task, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
 from morphogen.progress import console, status
@@ -112,8 +112,8 @@ def study(
     read, root, name = _recipe(recipe)
     read = _narrowed(read, only, seconds)
     state = PartialState(cpu=not uses_gpu(cpu))
-    for name in read.methods:
-        method_settings(read.method_of(name), read.settings_of(name))
+    for row in read.methods:
+        method_settings(read.method_of(row), read.settings_of(row))
     prepared = [
         _prepare(specimen, part, read, Path(images) if images is not None else root, cpu)
         for specimen, part in read.specimens.items()
@@ -227,8 +227,26 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     for method in {recipe.method_of(row) for row in recipe.methods}:
         require_conditions(method, prepared.conditions(method))
         require_sources(method, images, prepared.sources_of(method))
-    Conditions.of(part.conditions, list(divided.training), kind.fraction)
+    declared = Conditions.of(part.conditions, list(divided.training), kind.fraction)
+    _require_other_features(prepared, recipe, shape, declared, cpu)
     return prepared
+
+
+def _require_other_features(
+    prepared: _Prepared, recipe: Recipe, shape: ImageShape, declared: Conditions, cpu: bool
+) -> None:
+    """Refuse a method that would be scored by nothing but the features that it is trained to please."""
+    through = {}
+    for row in recipe.methods:
+        name = recipe.method_of(row)
+        method = method_class(name)
+        suited = method.suited(method_settings(name, recipe.settings_of(row)), on_gpu=uses_gpu(cpu))
+        conditions = declared if prepared.conditions(name) else Conditions()
+        with torch.device("meta"):  # to be asked, not to be used
+            learnt_through = method(suited, Task(shape, conditions)).learnt_through
+        if learnt_through:
+            through[row] = frozenset({learnt_through})
+    require_other_features(recipe.evaluation.features, through)
 
 
 def _require_evaluation(divided: Split, another: Mapping[str, ImageSet], part: SpecimenRecipe, recipe: Recipe) -> None:
