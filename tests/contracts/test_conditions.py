@@ -75,7 +75,7 @@ def test_the_range_of_a_label_is_minus_one_to_one():
     ("labels", "message"),
     [
         (({"site": "a"}, {"depth": 3.0}), "has no label 'site': choose among depth"),
-        (({"site": "a"}, {}), "has no label 'site': add labels to manifest.json"),
+        (({"site": "a"}, {}), "has no label 'site': add a labels.csv"),
         (({"site": "a"}, {"site": 3.0}), "label 'site' is a number here and a word there"),
         (({"site": "a"}, {"site": "a"}), "label 'site' is 'a' in every image: leave it out"),
         (({"site": 2.0}, {"site": 2.0}), "label 'site' is 2.0 in every image: leave it out"),

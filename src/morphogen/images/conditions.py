@@ -79,9 +79,9 @@ class Conditions(BaseModel):
                 if name not in picture.labels:
                     known = [key for key in picture.labels if key != "file"]
                     masks = ", or give the images masks" if name == fraction else ""
+                    there = f"choose among {', '.join(known)}" if known else "add a labels.csv with a column 'file'"
                     raise Problem(
-                        f"{picture.origin.source or picture.origin.specimen} has no label '{name}'",
-                        do=(f"choose among {', '.join(known)}" if known else "add labels to manifest.json") + masks,
+                        f"{picture.origin.source or picture.origin.specimen} has no label '{name}'", do=there + masks
                     )
             values = [picture.labels[name] for picture in images]
             words = {value for value in values if isinstance(value, str)}

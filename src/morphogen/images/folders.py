@@ -6,7 +6,7 @@ import math
 import pkgutil
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.labels import CLASS, labels_beside
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.problems import Problem
 from morphogen.progress import track
@@ -66,7 +67,9 @@ def read_images(
         path: image file, TIFF volume, or folder of them. A folder with a sub-folder ``images`` stands
             for that sub-folder; a folder ``masks`` beside it holds masks under the same names, whose pixels
             are in the phase of interest above half of the brightest of all masks (so 0 and 1 are read as well
-            as the soft edges of a JPEG file). Files whose ending is no image format's are passed over.
+            as the soft edges of a JPEG file). Files whose ending is no image format's are passed over. A table
+            ``labels.csv`` with a column ``file`` gives labels. A folder of folders with images is read as classes:
+            the label ``class`` is the folder's name.
         axis: axis along which a volume is cut into slices: 0, 1 or 2.
         pixel_size_um: pixel size in micrometres where the files don't say it; overrides what they say.
         specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
@@ -87,18 +90,23 @@ def read_images(
         raise Problem(f"shrink {shrink} is not possible", do="give a whole number from 1 up")
     expression = _expression(specimen_pattern)
     found = image_files(path, files)
-    folder = found[0].parent
-    entries = _manifest_entries(folder)
-    masks = _mask_files(folder)
+    folders = dict.fromkeys(file.parent for file in found)
+    classes = {folder: folder.name for folder in folders if folder.parent == path and folder.name != "images"}
+    entries = {folder: _manifest_entries(folder) for folder in folders}
+    labels = {folder: labels_beside(folder) for folder in folders}
+    masks = {folder: _mask_files(folder) for folder in folders}
     pictures: list[Picture] = []
     levels: list[NDArray[np.generic] | None] = []
     brightest = 0.0
     for file in track(found, f"Reading {path.name}"):
-        entry = entries.get(file.name)
+        entry = entries[file.parent].get(file.name)
+        mask_file = masks[file.parent].get(file.stem)
         planes = _read_planes(file, axis)
-        drawn = _read_masks(masks[file.stem], planes, file, axis) if file.stem in masks else [None] * len(planes)
+        drawn = _read_masks(mask_file, planes, file, axis) if mask_file is not None else [None] * len(planes)
         for plane, mask in zip(planes, drawn, strict=True):
             picture = _picture(file, plane, entry, expression, pixel_size_um, shrink)
+            known = labels[file.parent].get(file.name, labels[file.parent].get(file.stem, {}))
+            picture = _labelled(picture, known, classes.get(file.parent), named=entry is None and expression is None)
             if mask is not None:
                 brightest = max(brightest, float(mask.max()))
                 mask = _shrunk(mask, shrink, file) if shrink > 1 else mask
@@ -143,6 +151,10 @@ def image_files(path: Path, files: str = "*") -> list[Path]:
         (f for f in folder.glob(files) if f.is_file() and f.suffix.lower() in readable_extensions()),
         key=lambda f: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", f.name)],
     )
+    if not found and folder == path:
+        below = sorted(f for f in path.iterdir() if f.is_dir() and f.name != "masks" and not f.name.startswith("."))
+        classes = [f for f in below if any(g.suffix.lower() in readable_extensions() for g in f.glob(files))]
+        found = [file for f in classes for file in image_files(f, files)]
     if not found:
         raise Problem(
             f"there are no images in {folder}" + (f" that match '{files}'" if files != "*" else ""),
@@ -310,6 +322,15 @@ def _picture(
         # A region is told in pixels of its source, and those have become larger.
         origin = replace(origin, source=f"{origin.source}, {shrink} times smaller", region=None)
     return Picture(pixels, spacing, origin, labels)
+
+
+def _labelled(picture: Picture, labels: Mapping[str, Label], of_class: str | None, *, named: bool) -> Picture:
+    """With what the table and the class folder say; files of equal names in two classes are two specimens."""
+    labels = {**picture.labels, **labels, **({CLASS: of_class} if of_class is not None else {})}
+    origin = picture.origin
+    if of_class is not None and named:
+        origin = replace(origin, specimen=f"{of_class}/{origin.specimen}", source=f"{of_class}/{origin.source}")
+    return replace(picture, labels=labels, origin=origin)
 
 
 def _in_grey(picture: Picture) -> Picture:
