@@ -20,6 +20,7 @@ test: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/training_steps.py
 
 format: $(READY)
 	$(BIN)/ruff format .
