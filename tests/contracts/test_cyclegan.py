@@ -339,3 +339,17 @@ def test_masks_are_translated_with_their_images(tmp_path):
         np.testing.assert_array_equal(picture.mask, source.mask)
     with pytest.raises(Problem, match="has no mask"):
         translate(trained, random_set(seed=4), cpu=True)
+
+
+def test_the_grain_of_a_fresh_generator_has_no_pattern():
+    """A random kernel would draw its own, such as a checkerboard, and hardly move in a short training."""
+    from morphogen.methods.cyclegan import Generator
+
+    for seed in range(4):
+        torch.manual_seed(seed)
+        generator = Generator(1, (8, 16), blocks=1, noise_channels=1, from_identity=True)
+        flat = torch.zeros(32, 1, 32, 32)
+        with torch.no_grad():
+            grain = generator(flat, torch.randn(32, 1, 32, 32)) - generator(flat, torch.zeros(32, 1, 32, 32))
+        power = torch.fft.fft2(grain[:, 0] - grain.mean()).abs().square().mean(0)
+        assert power[14:19, 14:19].mean() < 2 * power.mean()

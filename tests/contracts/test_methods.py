@@ -9,6 +9,10 @@ from accelerate import Accelerator
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import (
     ImageShape,
+    Loss,
+    MethodSettings,
+    Phase,
+    Trainable,
     method_class,
     method_names,
     method_settings,
@@ -177,3 +181,39 @@ def test_space_to_depth_is_the_default_where_there_is_no_gpu():
     assert Method.suited(Settings(), on_gpu=False).patch == 4
     assert Method.suited(Settings(), on_gpu=True).patch == 1
     assert Method.suited(Settings(patch=2), on_gpu=False).patch == 2
+
+
+def test_every_loss_can_be_taken_in_bf16_and_what_is_kept_is_not(name):
+    """As on a GPU, where bf16 is the default: what ``observe`` remembers stays in single precision."""
+    method = build(name, channels=1, height=32, width=32)
+    state = new_state(method)
+    reports = []
+
+    class Rounding(Accelerator):
+        def autocast(self, *_):
+            return torch.autocast("cpu", torch.bfloat16)
+
+    for report in fit(method, batches(name, size=(32, 32)), Plan(images=16), state, Rounding(cpu=True)):
+        reports.append(report)
+    assert len(reports) == 4
+    assert all(value.dtype != torch.bfloat16 for value in method.state_dict().values())
+
+
+def test_gradients_keep_their_ratio_where_a_phase_does_not_clip():
+    """Adam's second moment shows the gradient that it was given: 1000 as it is, or shortened to the plan's limit."""
+
+    class Sum(Trainable):
+        def __init__(self, clips: bool) -> None:
+            super().__init__(MethodSettings(batch_size=4))
+            self.weight = torch.nn.Linear(1, 1, bias=False)
+            self.phases = (Phase("sum", trains=("weight",), betas=(0.0, 0.99), clips=clips),)
+
+        def loss(self, phase, batch, randomness):
+            return Loss(1000 * self.weight.weight.sum(), {})
+
+    for clips, gradient in ((True, 1.0), (False, 1000.0)):
+        trainable = Sum(clips)
+        state = new_state(trainable)
+        list(fit(trainable, batches("vae"), Plan(images=4), state, Accelerator(cpu=True)))
+        (moments,) = state.optimisers[("weight",)].state.values()
+        assert float(moments["exp_avg_sq"]) == pytest.approx(0.01 * gradient**2, rel=1e-4)

@@ -275,3 +275,14 @@ def test_pretrained_features_refuse_images_that_are_too_small():
     settings = method_settings(NAME, SMALL[NAME] | PROJECTED)
     with pytest.raises(Problem, match="choose height and width among 32"):
         Method.sizes(settings).check(NAME, ImageShape(1, 16, 32))
+
+
+def test_the_size_of_a_single_number_reaches_the_style():
+    """Brought to unit length, the embedding of one number without a bias would keep its sign alone."""
+    conditions = Conditions.of(["brightness"], list(random_set()))
+    method = build(conditions=conditions)
+    z = torch.randn(16, method.latent_dimensions, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        little, more, most = (method.styles(z, torch.full((16, 1), c))[:, 0] for c in (0.2, 0.6, 1.0))
+    apart = [(a - b).norm(dim=1).mean() / little.norm(dim=1).mean() for a, b in ((little, more), (more, most))]
+    assert min(apart) > 0.02

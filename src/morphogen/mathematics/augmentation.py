@@ -150,5 +150,6 @@ def _rotated(x: Tensor, angle: Tensor) -> Tensor:
     inverse = torch.stack(
         [cosine, -sine * height / width, nothing, sine * width / height, cosine, nothing], dim=1
     )  # (B, 6)
-    grid = affine_grid(inverse.view(-1, 2, 3), list(x.shape), align_corners=False)
+    with torch.autocast(x.device.type, enabled=False):  # in bf16 the places would be off by a tenth of a pixel
+        grid = affine_grid(inverse.view(-1, 2, 3), list(x.shape), align_corners=False)
     return grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False)

@@ -144,6 +144,10 @@ class Generator(nn.Module):
         if noise_channels:
             self.grain = nn.Conv2d(noise_channels, image_channels, 5, padding=2, padding_mode="reflect", bias=False)
             self.amount = nn.Conv2d(channels[0], image_channels, 1)
+            # White noise at the start: a random kernel hardly moves, and its own pattern would stay for the grain.
+            nn.init.zeros_(self.grain.weight)
+            with torch.no_grad():
+                self.grain.weight[:, :, 2, 2] = noise_channels**-0.5
             nn.init.constant_(self.amount.bias, 0.1)  # type: ignore[arg-type]
         for layer in self.modules():
             if isinstance(layer, ResizeConvolution):

@@ -111,6 +111,8 @@ class Phase:
         betas: decay of Adam's two moments.
         falls: whether the learning rate falls to zero as a half cosine over the budget.
         warm_up_images: images over which the learning rate rises from zero.
+        clips: whether a gradient longer than the plan's limit is shortened. Not where phases share an optimiser and
+            the weight of a penalty is to count: shortened one by one, their gradients lose their ratio.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Phase:
     betas: tuple[float, float] = (0.9, 0.999)
     falls: bool = False
     warm_up_images: int = 0
+    clips: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Plan(BaseModel):
         seconds: budget in seconds of training, kept over stops and resumptions.
         images: budget in images seen.
         seed: of weights, crops and noise.
-        clip_norm: gradients of a phase are scaled down to this norm.
+        clip_norm: gradients of a phase that clips are scaled down to this norm.
         precision: "fp32", or "bf16" on a GPU.
         compile: sub-modules were compiled with torch.compile; on a GPU only.
         save_every_seconds: time between checkpoints.
@@ -159,7 +159,7 @@ def fit(
                 found = method.loss(phase.name, batch, randomness)
             accelerator.backward(found.total)
             parts = _average_over_processes(parameters, found.total, found.parts, accelerator)
-            norms[phase.name] = torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+            norms[phase.name] = torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm if phase.clips else math.inf)
             if not torch.isfinite(norms[phase.name] + parts["total"]):
                 method.zero_grad(set_to_none=True)
                 raise NotFiniteError(phase.name, state.step + 1)
@@ -218,7 +218,7 @@ def _average_over_processes(
 
 def _gathered(kept: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
     """Rows of all images of the global batch, in their order."""
-    rows = {name: value.detach() for name, value in kept.items()}
+    rows = {name: value.detach().float() for name, value in kept.items()}
     if accelerator.num_processes == 1:
         return rows
     return {name: accelerator.gather(value.contiguous()) for name, value in rows.items()}

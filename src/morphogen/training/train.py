@@ -273,6 +273,8 @@ class _Asked:
         require_conditions(self.method, self.conditions)
         require_sources(self.method, self.images, self.sources)
         self.kind.sizes(self.settings).check(self.method, self.shape)
+        if self.plan.compile and not self.kind.compiled:
+            raise Problem(f"nothing of {self.method} can be compiled", do="leave it out")
         for images in (self.images, self.sources):
             if images is None:
                 continue
@@ -378,6 +380,8 @@ def _resumed(folder: Path, asked: _Asked) -> Run:
     for what, started, wanted in (
         ("crops of", (run.shape.height, run.shape.width), asked.size),
         ("masks:", run.record.with_masks, asked.with_masks),
+        ("precision", run.record.plan.precision, asked.plan.precision),
+        ("compiling:", run.record.plan.compile, asked.plan.compile),
         ("conditions", sorted(run.record.conditions.names), sorted(set(asked.conditions))),
         ("symmetries", run.record.images.symmetries, tuple(sorted(asked.symmetries))),
         ("augmentations", run.record.augmentations, tuple(sorted(asked.augmentations))),
