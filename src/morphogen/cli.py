@@ -922,7 +922,10 @@ def _pairs(given: tuple[str, ...], underscores: bool = True) -> list[tuple[str, 
         name, equals, value = item.partition("=")
         if not equals or not name or not value:
             raise Problem(f"'{item}' is not of the form NAME=VALUE", do="write it like 'batch_size=16'")
-        pairs.append((name.strip().replace("-", "_") if underscores else name.strip(), value.strip()))
+        name = name.strip().replace("-", "_") if underscores else name.strip()
+        if name in dict(pairs):
+            raise Problem(f"'{name}' is given twice", do="give it once")
+        pairs.append((name, value.strip()))
     return pairs
 
 

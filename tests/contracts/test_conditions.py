@@ -216,3 +216,18 @@ def test_a_run_is_resumed_with_its_conditions_and_no_others(tmp_path):
     more = conditioned(tmp_path / "run", conditions=("kind", "brightness"), images_seen=24, go_on=True)
     assert more.counters["images_seen"] == 24
     assert Run(tmp_path / "run").record.conditions.names == ("brightness", "kind")
+
+
+def test_masks_that_some_images_lack_or_that_never_vary_are_refused(tmp_path):
+    images = image_set(phantoms("rock", count=3, size=(96, 96), seed=1))
+    some = Pictures([replace(images[0], mask=None), *list(images)[1:]])
+    with pytest.raises(Problem, match="only 2 of 3 images have a mask"):
+        Conditions.of(["porosity"], list(some), "porosity")
+    full = Pictures(replace(p, mask=np.ones(p.size, bool)) for p in images)
+    options = {"size": (16, 16), "settings": SMALL["conditional_gan"], "conditions": ["porosity"], "images_seen": 8}
+    with pytest.raises(Problem, match="porosity is 1 in every crop"):
+        train("conditional_gan", full, tmp_path / "run", fraction="porosity", **options)
+    assert not (tmp_path / "run").exists()
+    bare = Pictures(replace(p, labels={}) for p in images)
+    with pytest.raises(Problem, match="say with the kind of specimen"):
+        train("conditional_gan", bare, tmp_path / "run", **options)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from morphogen.generation.generate import Asked, asked_values, picture_of
 from morphogen.generation.style_based import after_latents, device_of, labelled, opened, styles_of, synthesised
-from morphogen.images.conditions import ASKED
+from morphogen.images.conditions import ASKED, OUTSIDE
 from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Label, Picture
@@ -141,6 +141,7 @@ def interpolate(
             name = f"{run.folder.name}-{here.seed}-{there.seed}-{k}"
             labels: dict[str, Label] = {FROM_SEED: float(here.seed), TO_SEED: float(there.seed), SHARE: round(share, 6)}
             labels |= {"interpolated in": space} | _asked_between(here, there, share, space)
+            labels |= _warning(run, [here, there])
             pictures.append(labelled(picture_of(run, channels, name, method.learnt_through), labels))
     made = Pictures(pictures, f"interpolations of {run.folder.name}")
     if target is not None:
@@ -200,6 +201,7 @@ def mix(
         picture = picture_of(run, channels, f"{run.folder.name}-{row.seed}-{column.seed}", method.learnt_through)
         which = ", ".join(map(str, chosen))
         labels: dict[str, Label] = {ROW_SEED: float(row.seed), COLUMN_SEED: float(column.seed), COLUMN_LAYERS: which}
+        labels |= _warning(run, [row, column])
         pictures.append(labelled(picture, labels))
     mixed = Mixed(
         Pictures(alone[k] for k in range(len(rows))),
@@ -242,7 +244,8 @@ def layers_named(words: str | Iterable[int], count: int) -> tuple[int, ...]:
                     f"'{words}' names no layers",
                     do=f"give {', '.join(BANDS)}, or numbers from 0 to {count - 1} as '0-2'",
                 )
-            numbers += range(int(first), int(last if dash else first) + 1)
+            # One beyond the last is enough to be refused; a million would not be.
+            numbers += range(int(first), min(int(last if dash else first), count) + 1)
     else:
         numbers = [int(number) for number in words]
     if not numbers or min(numbers) < 0 or max(numbers) >= count:
@@ -297,7 +300,13 @@ def _own_pictures(run: Run, method: "StyleMethod", sources: Sequence[_Source], b
     for source, channels in zip(sources, synthesised(method, styles, seeds, batch_size), strict=True):
         picture = picture_of(run, channels, f"{run.folder.name}-{source.seed}-0", method.learnt_through)
         asked = {ASKED + name: value for name, value in source.values.items()}
-        yield labelled(picture, {"seed": float(source.seed), **asked})
+        yield labelled(picture, {"seed": float(source.seed), **asked, **_warning(run, [source])})
+
+
+def _warning(run: Run, sources: Sequence[_Source]) -> dict[str, Label]:
+    """What was asked of these beyond what training saw, as a label."""
+    outside = dict.fromkeys(words for source in sources for words in run.record.conditions.outside(source.values))
+    return {OUTSIDE: "; ".join(outside)} if outside else {}
 
 
 def _asked_between(here: _Source, there: _Source, share: float, space: Space) -> dict[str, Label]:

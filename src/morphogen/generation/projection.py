@@ -45,6 +45,7 @@ from morphogen.generation.style_based import device_of, labelled, opened, styles
 from morphogen.images.cropping import require_room
 from morphogen.images.folders import write_images
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Label, Picture, spacing_from_stored
 from morphogen.mathematics.randomness import Randomness
 from morphogen.pretrained.alexnet import alexnet
@@ -442,7 +443,7 @@ def _unit(run: Run, picture: Picture) -> NDArray[np.float32]:
     unit = run.record.intensity.to_unit(picture.pixels)
     if not run.record.with_masks or picture.mask is None:
         return unit
-    return np.concatenate([unit, np.where(picture.mask[None], np.float32(1), np.float32(-1))])
+    return np.concatenate([unit, channel_of_mask(picture.mask)])
 
 
 def _record(run: Run, measured: Picture, found: Picture, of_mean: Picture, loss: float, distance: float) -> Projection:

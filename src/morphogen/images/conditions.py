@@ -72,13 +72,18 @@ class Conditions(BaseModel):
         numbers: list[NumberCondition] = []
         classes: list[ClassCondition] = []
         for name in dict.fromkeys(names):
-            if name == fraction and all(picture.mask is not None for picture in images):
+            masked = sum(picture.mask is not None for picture in images)
+            if name == fraction and 0 < masked < len(images):
+                raise Problem(f"only {masked} of {len(images)} images have a mask", do="give all of them one, or none")
+            if name == fraction and masked:
                 numbers.append(NumberCondition(name=name, low=0.0, high=1.0, of_mask=True))
                 continue
             for picture in images:
                 if name not in picture.labels:
                     known = [key for key in picture.labels if key != "file"]
                     masks = ", or give the images masks" if name == fraction else ""
+                    if fraction is None and masked == len(images):
+                        masks = ", or say with the kind of specimen what the area fraction of the masks is called"
                     there = f"choose among {', '.join(known)}" if known else "add a labels.csv with a column 'file'"
                     raise Problem(
                         f"{picture.origin.source or picture.origin.specimen} has no label '{name}'", do=there + masks
@@ -105,14 +110,19 @@ class Conditions(BaseModel):
 
         Args:
             values: of training crops, as ``values_of`` gives them.
+
+        Raises:
+            Problem: the area fraction of the mask never varies.
         """
-        numbers = tuple(
-            number.model_copy(update={"low": min(found), "high": max(found)})
-            if number.of_mask and (found := [float(v[number.name]) for v in values]) and max(found) > min(found)
-            else number
-            for number in self.numbers
-        )
-        ranged = self.model_copy(update={"numbers": numbers})
+        numbers = []
+        for number in self.numbers:
+            if number.of_mask:
+                found = [float(v[number.name]) for v in values]
+                if max(found) == min(found):
+                    raise Problem(f"{number.name} is {found[0]:g} in every crop", do="leave it out, or mend the masks")
+                number = number.model_copy(update={"low": min(found), "high": max(found)})
+            numbers.append(number)
+        ranged = self.model_copy(update={"numbers": tuple(numbers)})
         seen = tuple(tuple(round(float(x), 6) for x in ranged.encode(v)) for v in values)
         return ranged.model_copy(update={"seen": seen})
 
