@@ -917,7 +917,7 @@ def _wish(value: str) -> "float | str | tuple[float, float]":
 
 
 def _pairs(given: tuple[str, ...], underscores: bool = True) -> list[tuple[str, str]]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name or not value:

@@ -120,7 +120,7 @@ class Conditions(BaseModel):
                 found = [float(v[number.name]) for v in values]
                 if max(found) == min(found):
                     raise Problem(f"{number.name} is {found[0]:g} in every crop", do="leave it out, or mend the masks")
-                number = number.model_copy(update={"low": min(found), "high": max(found)})
+                number = NumberCondition(name=number.name, low=min(found), high=max(found), of_mask=True)
             numbers.append(number)
         ranged = self.model_copy(update={"numbers": tuple(numbers)})
         seen = tuple(tuple(round(float(x), 6) for x in ranged.encode(v)) for v in values)
