@@ -58,6 +58,7 @@ from morphogen.methods.method import (
     SampleRequest,
     Sizes,
     Task,
+    with_lazy_penalty,
 )
 
 _FARTHEST_CORRECTION = 0.5
@@ -166,26 +167,14 @@ class Method(GenerativeMethod):
         self.generator = Generator(shape, settings.channels, settings.latent_dimensions, width)
         self.discriminator = Discriminator(shape, settings.channels, width)
         self.reader = Reader(shape, tuple(max(1, c // 2) for c in settings.channels), width)
-        # As in Karras et al. 2020, appendix B, for a penalty in every so many steps only.
-        lazy = settings.r1_every / (settings.r1_every + 1)
         rate = settings.learning_rate
         self.phases = (
             Phase("reader", trains=("reader",), learning_rate=settings.reader_learning_rate, falls=True),
             Phase("generator", trains=("generator",), learning_rate=rate, betas=(0.0, 0.99), falls=True),
-            Phase(
-                "discriminator",
-                trains=("discriminator",),
-                learning_rate=rate * lazy,
-                betas=(0.0, 0.99**lazy),
-                falls=True,
-            ),
-            Phase(
+            *with_lazy_penalty(
+                Phase("discriminator", trains=("discriminator",), learning_rate=rate, betas=(0.0, 0.99), falls=True),
                 "slope",
-                trains=("discriminator",),
-                every=settings.r1_every,
-                learning_rate=rate * lazy,
-                betas=(0.0, 0.99**lazy),
-                falls=True,
+                settings.r1_every,
             ),
         )
 

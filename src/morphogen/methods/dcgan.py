@@ -37,6 +37,7 @@ from morphogen.methods.method import (
     SampleRequest,
     Sizes,
     Task,
+    with_lazy_penalty,
 )
 
 
@@ -106,26 +107,13 @@ class Method(GenerativeMethod):
         shape = task.shape
         self.generator = Generator(shape, settings.channels, settings.latent_dimensions)
         self.discriminator = Discriminator(shape, settings.channels)
-        # Adam's momentum is turned off and its memory shortened by the share of steps without the penalty
-        # (Karras et al. 2020, appendix B), for both phases that train the discriminator.
-        lazy = settings.r1_every / (settings.r1_every + 1)
         rate = settings.learning_rate
         self.phases = (
             Phase("generator", trains=("generator",), learning_rate=rate, betas=(0.0, 0.99), falls=True),
-            Phase(
-                "discriminator",
-                trains=("discriminator",),
-                learning_rate=rate * lazy,
-                betas=(0.0, 0.99**lazy),
-                falls=True,
-            ),
-            Phase(
+            *with_lazy_penalty(
+                Phase("discriminator", trains=("discriminator",), learning_rate=rate, betas=(0.0, 0.99), falls=True),
                 "slope",
-                trains=("discriminator",),
-                every=settings.r1_every,
-                learning_rate=rate * lazy,
-                betas=(0.0, 0.99**lazy),
-                falls=True,
+                settings.r1_every,
             ),
         )
 

@@ -7,7 +7,7 @@ logging are not its business. To add one, see docs/add_a_method.md.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,6 +35,7 @@ __all__ = [
     "method_class",
     "method_names",
     "method_settings",
+    "with_lazy_penalty",
 ]
 
 
@@ -123,6 +124,25 @@ class Phase:
     falls: bool = False
     warm_up_images: int = 0
     clips: bool = True
+
+
+def with_lazy_penalty(phase: Phase, penalty: str, every: int) -> tuple[Phase, ...]:
+    """A phase and a penalty on what it trains that comes in every so many steps only.
+
+    Both share an optimiser, so its rate and memory are shortened by the share of steps without the penalty, as if there
+    were none (Karras et al. 2020, arXiv:1912.04958, appendix B: c = k / (k + 1)).
+
+    Args:
+        phase: as it would be without the penalty.
+        penalty: name of the penalty's phase.
+        every: steps between two penalties; 0 for none.
+    """
+    if not every:
+        return (phase,)
+    share = every / (every + 1)
+    first, second = phase.betas
+    main = replace(phase, learning_rate=phase.learning_rate * share, betas=(first**share, second**share))
+    return main, replace(main, name=penalty, every=every)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ from morphogen.methods.method import (
     SampleRequest,
     Sizes,
     Task,
+    with_lazy_penalty,
 )
 from morphogen.pretrained.projected_features import SMALLEST_PX, ProjectedFeatures
 
@@ -365,21 +366,19 @@ class Method(GenerativeMethod):
         self.phases = self._phases()
 
     def _phases(self) -> tuple[Phase, ...]:
-        """Adam without momentum; rate and memory shortened by the share of lazy penalties (appendix B)."""
+        """Adam without momentum, and the lazy penalties."""
         settings = self.settings
         lengths = settings.path_length_every if settings.path_length_weight else 0
         slopes = settings.r1_every if settings.r1_gamma and not self.projected else 0
         known = settings.projected_learning_rate if self.projected else settings.learning_rate
 
-        def phases(name: str, lazy_name: str, trains: tuple[str, ...], every: int, rate: float) -> list[Phase]:
-            share = every / (every + 1) if every else 1.0
-            rate, betas = rate * share, (0.0, 0.99**share)
-            found = [Phase(name, trains, learning_rate=rate, betas=betas, falls=True, clips=False)]
-            return found + [Phase(lazy_name, trains, every, rate, betas, falls=True, clips=False)] * bool(every)
+        def phase(name: str, trains: tuple[str, ...], rate: float) -> Phase:
+            return Phase(name, trains, learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False)
 
+        generator = phase("generator", ("mapping", "synthesis"), settings.learning_rate)
         return (
-            *phases("generator", "path length", ("mapping", "synthesis"), lengths, settings.learning_rate),
-            *phases("discriminator", "slope", ("discriminator",), slopes, known),
+            *with_lazy_penalty(generator, "path length", lengths),
+            *with_lazy_penalty(phase("discriminator", ("discriminator",), known), "slope", slopes),
         )
 
     @classmethod
