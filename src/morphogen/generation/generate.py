@@ -1,7 +1,7 @@
 """Draw images from a run: the same seed gives the same pictures at any batch size."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -163,6 +163,12 @@ def picture_of(
     )
 
 
+def asked_of(asked: Asked, k: int, count: int) -> dict[str, Label]:
+    """What is asked of number ``k`` among ``count``, which go evenly through a range; one alone has its middle."""
+    share = k / (count - 1) if count > 1 else 0.5
+    return {n: w[0] + share * (w[1] - w[0]) if isinstance(w, tuple) else w for n, w in asked.items()}
+
+
 def asked_values(run: Run, asked: Asked, count: int, seed: int, *, strict: bool) -> list[dict[str, Label]]:
     """The condition of each image: what is asked, and for the rest what one crop of the training set had.
 
@@ -171,18 +177,17 @@ def asked_values(run: Run, asked: Asked, count: int, seed: int, *, strict: bool)
             outside the range that it saw.
     """
     conditions = run.record.conditions
+    numbers = {number.name for number in conditions.numbers}
     values: list[dict[str, Label]] = []
     for k in range(count):
         drawn: dict[str, Label] = {}
         if conditions:
             row = int(numpy_generator(seed, _CONDITIONS, k).integers(len(conditions.seen)))
             drawn = conditions.decode(conditions.seen[row])
-        for name, wish in asked.items():
-            share = k / (count - 1) if count > 1 else 0.5
-            drawn[name] = wish[0] + share * (wish[1] - wish[0]) if isinstance(wish, tuple) else wish
+        drawn |= asked_of(asked, k, count)
         if conditions or drawn:
             conditions.encode(drawn)  # refuses now what it would refuse later
-        values.append({k: float(v) if k in _numbers(run) else v for k, v in drawn.items()})
+        values.append({name: float(value) if name in numbers else value for name, value in drawn.items()})
     outside = list(dict.fromkeys(words for value in values for words in conditions.outside(value)))
     if outside and strict:
         raise Problem(outside[0], do="ask within that range, or without --strict")
@@ -190,7 +195,3 @@ def asked_values(run: Run, asked: Asked, count: int, seed: int, *, strict: bool)
         more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
         console().print(f"Warning: {outside[0]}{more}", highlight=False)
     return values
-
-
-def _numbers(run: Run) -> Sequence[str]:
-    return [number.name for number in run.record.conditions.numbers]

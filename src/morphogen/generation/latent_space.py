@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from morphogen.generation.generate import Asked, asked_values, picture_of
+from morphogen.generation.generate import Asked, asked_of, asked_values, picture_of
 from morphogen.generation.style_based import after_latents, device_of, labelled, opened, styles_of, synthesised
 from morphogen.images.conditions import ASKED, OUTSIDE
 from morphogen.images.folders import write_images
@@ -284,9 +284,7 @@ def _sources(
     device = device_of(method)
     sources = []
     for k, seed in enumerate(seeds):
-        share = k / (len(seeds) - 1) if len(seeds) > 1 else 0.5
-        here = {n: v[0] + share * (v[1] - v[0]) if isinstance(v, tuple) else v for n, v in asked.items()}
-        (values,) = asked_values(run, here, 1, seed, strict=strict)
+        (values,) = asked_values(run, asked_of(asked, k, len(seeds)), 1, seed, strict=strict)
         condition = None
         if run.record.conditions:
             condition = torch.from_numpy(run.record.conditions.encode(values)).to(device)[None]
