@@ -1,20 +1,27 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
-The calls of the command line, as functions: ``phantoms``, ``describe``, ``segment``, ``train``, ``generate``,
-``translate``, ``evaluate``, ``study``. Each is imported when it is first used, so that importing the package is quick.
+The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
+``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``evaluate``, ``asked_and_given``, ``study``,
+``audit_metrics``. Each is imported when it is first used, so that importing the package is quick. None is called as a
+folder of the package is: importing ``morphogen.phantoms`` would put the folder in the place of the function.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from morphogen.audit.audit import audit as audit_metrics
+    from morphogen.evaluation.asked import asked_and_given
     from morphogen.evaluation.evaluate import evaluate
     from morphogen.evaluation.segment import segment
     from morphogen.generation.generate import generate
+    from morphogen.generation.latent_space import interpolate, mix
+    from morphogen.generation.projection import project
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
-    from morphogen.phantoms.phantom import image_set, phantoms
+    from morphogen.phantoms.phantom import image_set
+    from morphogen.phantoms.phantom import phantoms as make_phantoms
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
     from morphogen.training.train import train
@@ -22,11 +29,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "asked_and_given",
+    "audit_metrics",
     "describe",
     "evaluate",
     "generate",
     "image_set",
-    "phantoms",
+    "interpolate",
+    "make_phantoms",
+    "mix",
+    "project",
     "read_images",
     "segment",
     "split",
@@ -37,11 +49,16 @@ __all__ = [
 ]
 
 _CALLS = {
+    "asked_and_given": ("morphogen.evaluation.asked", "asked_and_given"),
+    "audit_metrics": ("morphogen.audit.audit", "audit"),
     "describe": ("morphogen.report.describe", "describe"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
-    "phantoms": ("morphogen.phantoms.phantom", "phantoms"),
+    "interpolate": ("morphogen.generation.latent_space", "interpolate"),
+    "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
+    "mix": ("morphogen.generation.latent_space", "mix"),
+    "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
     "segment": ("morphogen.evaluation.segment", "segment"),
     "split": ("morphogen.images.splitting", "split"),

@@ -1,19 +1,21 @@
-"""The command line. Every command is a plain Python call of the same name (see the README).
+"""The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
-Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+It has the name of the command, except ``make_phantoms``, ``asked_and_given`` and ``audit_metrics``; ``translate`` is
+what ``generate --sources`` calls. Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
 import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import morphogen
 from morphogen.problems import Problem
@@ -51,10 +53,23 @@ def _reading(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_READING = ("grey", "shrink", "specimen_pattern", "pixel_size_um", "axis", "files")
+_OF_SOURCES = ("grey", "shrink", "axis")
+"""Reading options that the images to train on share with the sources: those that make both sets of one kind. How files
+are called and how large their pixels are, each set has of its own."""
+
+
 def _read(path: Path, reading: dict[str, Any]) -> "Pictures":
     from morphogen.images.folders import read_images
 
     return read_images(path, **reading)
+
+
+def _given(names: Iterable[str]) -> str:
+    """Which of these parameters were typed rather than left at their defaults, as "--count, --ask"."""
+    ctx = click.get_current_context()
+    options = {option.name: max(option.opts, key=len) for option in ctx.command.params}
+    return ", ".join(options[name] for name in names if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -139,7 +154,10 @@ def describe(images: Path, specimen: str, crop: tuple[int, int], segmentation: s
     from morphogen.report.describe import describe as describe_images
     from morphogen.report.describe import print_card
     from morphogen.report.figures import write_contact_sheet
+    from morphogen.whole_files import require_writable_file
 
+    if sheet is not None:
+        require_writable_file(sheet)
     pictures = _read(images, reading)
     print_card(describe_images(pictures, specimen=specimen, crop=crop, segmentation=segmentation))
     if sheet is not None:
@@ -251,7 +269,10 @@ def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **
     " as 'porosity', measured in the mask of each crop. May be repeated.",
 )
 @click.option(
-    "--sources", type=click.Path(path_type=Path), help="For a method that translates: the images that it starts from."
+    "--sources",
+    type=click.Path(path_type=Path),
+    help="For a method that translates: the images that it starts from. --grey, --shrink and --axis apply to them too;"
+    " --files, --specimen-pattern and --pixel-size don't.",
 )
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
@@ -293,7 +314,7 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
             symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, conditions=conditions,
             fraction=kind.fraction if kind is not None else None,
-            sources=_read(sources, {"grey": reading["grey"]}) if sources is not None else None,
+            sources=_read(sources, {name: reading[name] for name in _OF_SOURCES}) if sources is not None else None,
             augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
             precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
         )  # fmt: skip
@@ -346,28 +367,40 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
+@_reading  # fmt: skip
 def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
              sources: Path | None, reverse: bool, strict: bool, truncation: float | None, batch_size: int,
-             extension: str | None, cpu: bool, sheet: Path | None) -> None:  # fmt: skip
-    """Draw images from the RUN folder that 'train' made.
+             extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+    """Draw images from the RUN folder that 'train' made, or translate --sources with it.
 
-    They have the bit depth, intensity scale and pixel size of the images that it was trained on.
+    They have the bit depth, intensity scale and pixel size of the images that it was trained on; translations have the
+    pixel size of their sources. The reading options (--grey to --files) are for --sources, and --count, --ask, --steps,
+    --strict and --truncation for images that are drawn without.
     """
     from morphogen.generation.generate import generate as draw
+    from morphogen.whole_files import require_writable_file
 
     if reverse and sources is None:
         raise Problem("it is not said what to translate", do="name the images with --sources")
+    drawing = _given(("count", "asked", "steps", "strict", "truncation"))
+    if sources is not None and drawing:
+        raise Problem(f"all images of --sources are translated, as they are: {drawing} says nothing of them",
+                      do="leave it out")  # fmt: skip
+    unread = _given(_READING)
+    if sources is None and unread:
+        raise Problem(f"no images are read: {unread} says nothing of what is drawn",
+                      do="leave it out, or name images to translate with --sources")  # fmt: skip
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
     if sources is not None:
         from morphogen.generation.translate import translate
-        from morphogen.images.folders import read_images
 
-        images = translate(run, read_images(sources), reverse=reverse, seed=seed, batch_size=batch_size, folder=out,
+        images = translate(run, _read(sources, reading), reverse=reverse, seed=seed, batch_size=batch_size, folder=out,
                            extension=extension, cpu=cpu)  # fmt: skip
         _tell_of(images, out, sheet)
         return
-    wishes = {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
-    images = draw(run, count=count, seed=seed, steps=steps, asked=wishes, strict=strict, truncation=truncation,
-                  batch_size=batch_size, folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    images = draw(run, count=count, seed=seed, steps=steps, asked=_wishes(asked), strict=strict,
+                  truncation=truncation, batch_size=batch_size, folder=out, extension=extension, cpu=cpu)  # fmt: skip
     _tell_of(images, out, sheet)
 
 
@@ -445,10 +478,12 @@ def interpolate(run: Path, out: Path, seeds: tuple[int, ...], steps: int, space:
     """
     from morphogen.generation.latent_space import interpolate as interpolated
     from morphogen.report.latent_figures import strips_png, write_png
+    from morphogen.whole_files import require_writable_file
 
-    wishes = {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
-    images = interpolated(run, seeds, steps=steps, space=space, asked=wishes, strict=strict, truncation=truncation,
-                          folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    images = interpolated(run, seeds, steps=steps, space=space, asked=_wishes(asked), strict=strict,
+                          truncation=truncation, folder=out, extension=extension, cpu=cpu)  # fmt: skip
     lines = [[images[k] for k in range(first, first + steps)] for first in range(0, len(images), steps)]
     ends = [(f"seed {a}", f"seed {b}") for a, b in pairwise(seeds)]
     _tell_of(images, out, None)
@@ -479,10 +514,12 @@ def mix(run: Path, out: Path, rows: tuple[int, ...], columns: tuple[int, ...], l
     """
     from morphogen.generation.latent_space import mix as mixed_styles
     from morphogen.report.latent_figures import matrix_png, write_png
+    from morphogen.whole_files import require_writable_file
 
-    wishes = {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
-    mixed = mixed_styles(run, rows, columns, layers=layers, asked=wishes, strict=strict, truncation=truncation,
-                         folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    mixed = mixed_styles(run, rows, columns, layers=layers, asked=_wishes(asked), strict=strict,
+                         truncation=truncation, folder=out, extension=extension, cpu=cpu)  # fmt: skip
     picture = matrix_png(
         mixed.rows, mixed.columns, mixed.images, row_names=[f"seed {seed}" for seed in rows],
         column_names=[f"seed {seed}" for seed in columns], corner=f"columns give\n{mixed.words}",
@@ -529,7 +566,10 @@ def project(run: Path, images: Path, out: Path, crop_at: tuple[int, int] | None,
     """
     from morphogen.generation.projection import project as projected_images
     from morphogen.report.latent_figures import projections_png, write_png
+    from morphogen.whole_files import require_writable_file
 
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
     found = projected_images(run, _read(images, reading), steps=steps, extended=extended, crop_at=crop_at,
                              perceptual=False if pixels_only else None, seed=seed, batch_size=batch_size, folder=out,
                              extension=extension, cpu=cpu)  # fmt: skip
@@ -645,11 +685,13 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     from morphogen.report.terminal import print_comparison, print_pairs, print_usefulness
     from morphogen.specimens.specimen import specimen as kind_of_specimen
     from morphogen.usefulness.usefulness import require_trainable, usefulness
-    from morphogen.whole_files import require_free_folder, write_text_whole
+    from morphogen.whole_files import require_free_folder, require_writable_file, write_text_whole
 
     started = time.perf_counter()
     if out is not None:
         require_free_folder(out, "the evidence")
+    if json_file is not None:
+        require_writable_file(json_file)
     reference = _read(measured, reading)
     if paired:
         if len(generated) != 1:
@@ -739,18 +781,17 @@ def asked(images: Path, measured: Path, specimen: str, segmentation: str | None,
     from morphogen.images.folders import read_images, with_pixel_size
     from morphogen.report.asked_figure import require_figure_name, write_asked_figures
     from morphogen.report.terminal import print_asked
-    from morphogen.whole_files import write_text_whole
+    from morphogen.whole_files import require_writable_file, write_text_whole
 
     if figure is not None:
         require_figure_name(figure)
-    seen: dict[str, tuple[float, float]] = {}
-    if run is not None:
-        from morphogen.training.run import Run
-
-        seen = {number.name: (number.low, number.high) for number in Run(run).record.conditions.numbers}
+        require_writable_file(figure)
+    if json_file is not None:
+        require_writable_file(json_file)
+    drawn = with_pixel_size(read_images(images), reading["pixel_size_um"])
+    seen = _seen_by(run, drawn) if run is not None else {}
     found = asked_and_given(
-        with_pixel_size(read_images(images), reading["pixel_size_um"]), specimen=specimen,
-        measured=_read(measured, reading), segmentation=segmentation, seen=seen, seed=seed,
+        drawn, specimen=specimen, measured=_read(measured, reading), segmentation=segmentation, seen=seen, seed=seed,
     )  # fmt: skip
     if json_file is not None:
         write_text_whole(json_file, "[" + ",\n ".join(one.model_dump_json() for one in found) + "]\n")
@@ -758,6 +799,35 @@ def asked(images: Path, measured: Path, specimen: str, segmentation: str | None,
     if figure is not None:
         for file in write_asked_figures(found, figure):
             click.echo(f"Figure: {file}")
+
+
+def _seen_by(run: Path, images: "Pictures") -> dict[str, tuple[float, float]]:
+    """The range of each number that a run saw, if it is a run that can have drawn these images.
+
+    Raises:
+        Problem: it cannot.
+    """
+    from morphogen.evaluation.asked import asked_names
+    from morphogen.images.conditions import known_as, listed
+    from morphogen.images.picture import TRAINED_ON
+    from morphogen.training.run import Run
+
+    record = Run(run).record
+    if not record.conditions:
+        raise Problem(f"{run} is a run of {record.method} without conditions", do="name the run that drew the images")
+    strange = [name for name in asked_names(images) if known_as(name, record.conditions.names) is None]
+    if strange:
+        raise Problem(
+            f"the images were asked for {listed(strange)}, and {run} is conditioned on"
+            f" {listed(record.conditions.names)}",
+            do="name the run that drew the images",
+        )
+    if images[0].labels.get(TRAINED_ON, record.images.fingerprint) != record.images.fingerprint:
+        raise Problem(
+            f"the images were drawn by a run that was trained on other images than {run}",
+            do="name the run that drew the images",
+        )
+    return {number.name: (number.low, number.high) for number in record.conditions.numbers}
 
 
 @cli.command()
@@ -905,6 +975,10 @@ def _leave(code: int) -> None:
 
 def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _wishes(asked: tuple[str, ...]) -> "dict[str, float | str | tuple[float, float]]":
+    return {name: _wish(value) for name, value in _pairs(asked, underscores=False)}
 
 
 def _wish(value: str) -> "float | str | tuple[float, float]":

@@ -11,6 +11,9 @@ from morphogen.problems import Problem
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room: disk full, quota used up, file larger than allowed."""
 
+FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.EISDIR, errno.ENOTDIR)
+"""What it says where a file cannot be: no right to write, no folder to hold it, or a folder of that name."""
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name beside its place, then move it there in one step.
@@ -31,7 +34,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         if error.errno in FULL:
             raise Problem(f"the disk is full at {path.parent}", do="free some space and try again") from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT):
+        if error.errno in FORBIDDEN:
             raise Problem(f"{path} cannot be written", do="choose a folder that you may write to") from None
         raise
     finally:
@@ -88,6 +91,30 @@ def require_space(folder: Path, needed_bytes: int, purpose: str) -> None:
         )
 
 
+def require_writable_file(path: Path, *, made: Path | None = None) -> Path:
+    """Refuse a place where no file can be written, before work starts whose result would go there.
+
+    A file that is there already may be replaced.
+
+    Args:
+        path: where the file is to go.
+        made: a folder that the work itself makes, and so may hold the file before it exists.
+
+    Raises:
+        Problem: it is a folder, or the folder that would hold it is none, does not exist or may not be written to.
+    """
+    if path.is_dir():
+        raise Problem(f"{path} is a folder", do="name a file in it")
+    above = path.parent
+    if made is not None and not above.exists() and above.absolute() == made.absolute():
+        return path
+    if not above.exists():
+        raise Problem(f"there is no folder {above} for {path.name}", do="make it or choose another place")
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise Problem(f"{path} cannot be written", do="choose a folder that you may write to")
+    return path
+
+
 def require_free_folder(folder: Path, holds: str) -> Path:
     """Refuse a folder that has something in it, before work starts that would go there.
 
@@ -120,7 +147,7 @@ def free_folder(wanted: Path) -> Path:
         Problem: several processes run together; they might not agree on a name.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise Problem("several processes run together and no folder is named", do="name it with --out")
+        raise Problem("several processes run together and no folder is named", do="name one")
     number, target = 1, wanted
     while target.exists():
         number += 1

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,15 @@ import pytest
 import tifffile
 import yaml
 
+from morphogen.cli import cli
+from morphogen.generation.generate import generate
 from morphogen.images.folders import read_images, write_images
+from morphogen.images.image_set import Pictures
+from morphogen.images.picture import Picture
+from morphogen.problems import Problem
 from morphogen.training.run import Run
+from morphogen.training.train import train
+from morphogen.whole_files import require_writable_file, write_text_whole
 from small_sets import SMALL, random_set
 
 COMMANDS = [
@@ -281,6 +289,9 @@ TRAIN = ("train", "vae", "set", "--out", "run")
         (_nothing, ("audit", "rock", "--out", "a", "--crop", "16", "16"), "fields of 16 x 16 pixels are too small"),
         (_nothing, ("audit", "rock", "--out", "a", "--defect", "rust"), "there is no defect 'rust'"),
         (_nothing, ("phantom", "stone", "--out", "p"), "there is no phantom of kind 'stone'"),
+        (_nothing, ("generate", "run", "--out", "made", "--sources", "set", "-n", "4"), "--count says nothing of them"),
+        (_nothing, ("generate", "run", "--out", "made", "--shrink", "2"), "--shrink says nothing of what is drawn"),
+        (_nothing, ("describe", "set", "--sheet", "no/sheet.png"), "there is no folder no for sheet.png"),
         (_nothing, ("phantom", "rock", "--out", "p", "-p", "porosty=0.2"), "did you mean 'porosity'?"),
     ],
 )
@@ -366,3 +377,144 @@ def test_the_latent_space_on_the_command_line(tmp_path):
         assert message in refused.stderr
         assert len(refused.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def ask(*words: str | Path) -> None:
+    """A command in this process; what a person can put right is raised."""
+    cli.main([str(word) for word in words], standalone_mode=False)
+
+
+def test_every_command_is_a_python_call_and_stands_in_the_readme(request):
+    """The calls stay what they are when the folders of the package have been imported."""
+    other = {"phantom": "make_phantoms", "asked": "asked_and_given", "audit": "audit_metrics"}
+    names = [other.get(command, command) for command in COMMANDS if command != "methods"]
+    code = (
+        "import inspect, sys, morphogen\n"
+        "for _ in range(2):\n"
+        "    for name in reversed(morphogen.__all__): assert inspect.isfunction(getattr(morphogen, name)), name\n"
+        "missing = [name for name in sys.argv[1:] if name not in morphogen.__all__]\n"
+        "assert not missing, missing\n"
+        "morphogen.image_set(morphogen.make_phantoms('rock', count=1, size=(64, 64), seed=0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    readme = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
+    for command in set(COMMANDS) - {"methods", "interpolate", "mix"}:  # the last two stand beside project
+        assert f"\nmorphogen {command} " in readme, command
+    assert "morphogen phantom fiber --labels" in readme
+
+
+DRAWING = (("-n", "16"), ("--ask", "porosity=0.2"), ("--steps", "5"), ("--strict",), ("--truncation", "0.5"))
+READING = (
+    ("--grey",), ("--shrink", "1"), ("--files", "*"), ("--specimen-pattern", "x"), ("--pixel-size", "2"),
+    ("--axis", "0"),
+)  # fmt: skip
+
+
+def test_what_says_nothing_of_sources_is_refused_beside_them_and_what_reads_them_without(tmp_path):
+    """Even where it is given as its default."""
+    for option in DRAWING:
+        name = "--count" if option[0] == "-n" else option[0]
+        with pytest.raises(Problem, match=rf"{name} says nothing of them: leave it out"):
+            ask("generate", tmp_path / "run", "-o", tmp_path / "out", "--sources", tmp_path, *option)
+    with pytest.raises(Problem, match=r"--count, --strict says nothing"):
+        ask("generate", tmp_path / "run", "-o", tmp_path / "out", "--sources", tmp_path, "--strict", "-n", "3")
+    for option in READING:
+        with pytest.raises(Problem, match=rf"{option[0]} says nothing of what is drawn: leave it out, or name images"):
+            ask("generate", tmp_path / "run", "-o", tmp_path / "out", *option)
+
+
+CYCLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["cyclegan"].items()]
+
+
+def test_sources_are_read_as_the_images_are(tmp_path):
+    """In training with --grey, --shrink and --axis; in generation with all reading options."""
+    write_images(random_set(channels=3), tmp_path / "set")
+    volume = np.random.default_rng(0).integers(0, 256, (40, 44, 6), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "volume.tif", volume)
+    options = ("--grey", "--shrink", "2", "--axis", "2")
+    ask("train", "cyclegan", tmp_path / "set", "--sources", tmp_path / "volume.tif", "-o", tmp_path / "run",
+        "--images-seen", "8", "--crop", "16", "16", "--cpu", *options, "--pixel-size", "7", *CYCLEGAN)  # fmt: skip
+    sources = read_images(tmp_path / "volume.tif", grey=True, shrink=2, axis=2)
+    record = Run(tmp_path / "run").record
+    assert record.sources.fingerprint == sources.fingerprint
+    assert (record.sources.pictures, record.images.spacing_um, record.sources.spacing_um) == (6, (14, 14), (None, None))
+    ask("generate", tmp_path / "run", "--sources", tmp_path / "volume.tif", "-o", tmp_path / "one", "--cpu", *options,
+        "--pixel-size", "3")  # fmt: skip
+    made = read_images(tmp_path / "one")
+    assert [(p.size, p.spacing_um) for p in made] == [((20, 22), (6, 6))] * 6
+    write_images(random_set(4, channels=3), tmp_path / "more")
+    (tmp_path / "more" / "images" / "manifest.json").unlink()
+    ask("generate", tmp_path / "run", "--sources", tmp_path / "more", "-o", tmp_path / "two", "--cpu", "--grey",
+        "--files", "000[12]*", "--specimen-pattern", "[0-9]$|2[.]png|1[.]png")  # fmt: skip
+    assert [p.labels["translated from"] for p in read_images(tmp_path / "two")] == ["1.png", "2.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("describe", "set", "--sheet"),
+        ("generate", "run", "-o", "out", "--sheet"),
+        ("generate", "run", "-o", "out", "--sources", "set", "--sheet"),
+        ("interpolate", "run", "-o", "out", "--seeds", "1", "2", "--sheet"),
+        ("mix", "run", "-o", "out", "--rows", "1", "--columns", "2", "--sheet"),
+        ("project", "run", "set", "-o", "out", "--sheet"),
+        ("evaluate", "--measured", "set", "--generated", "made", "--json"),
+        ("asked", "made", "--measured", "set", "--json"),
+        ("asked", "made", "--measured", "set", "--figure"),
+    ],
+)
+def test_where_a_file_cannot_be_written_no_work_is_begun(tmp_path, monkeypatch, words):
+    """None of the sets and runs exists: begun work would say so."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file.txt").touch()
+    for place, message in (
+        ("folder.png", "folder.png is a folder: name a file"),
+        ("no/a.png", "there is no folder no for a.png: make it"),
+        ("file.txt/a.png", "file.txt/a.png cannot be written"),
+    ):
+        with pytest.raises(Problem, match=message):
+            ask(*words, place)
+    monkeypatch.setattr("morphogen.whole_files.os.access", lambda *_: False)
+    with pytest.raises(Problem, match=r"^a.png cannot be written: choose a folder that you may write to$"):
+        ask(*words, "a.png")
+
+
+def test_a_file_may_go_into_the_folder_that_the_work_makes_and_over_another(tmp_path):
+    out = tmp_path / "out"
+    assert require_writable_file(out / "a.png", made=out) == out / "a.png"
+    with pytest.raises(Problem, match="there is no folder"):
+        require_writable_file(out / "deeper" / "a.png", made=out)
+    (tmp_path / "there.json").write_text("old")
+    write_text_whole(require_writable_file(tmp_path / "there.json"), "new")
+    assert (tmp_path / "there.json").read_text() == "new"
+    # A folder that takes the place while the work is done is no fault of the program either.
+    out.mkdir()
+    with pytest.raises(Problem, match="out cannot be written"):
+        write_text_whole(out, "x")
+
+
+def test_asked_wants_the_run_that_drew_the_images(tmp_path):
+    def with_label(name: str, seed: int = 0) -> Pictures:
+        pictures: list[Picture] = list(random_set(3, seed=seed))
+        return Pictures(replace(p, labels={name: float(k)}) for k, p in enumerate(pictures))
+
+    def run(folder: str, images: Pictures, *conditions: str, method: str = "conditional_gan") -> Run:
+        return train(method, images, tmp_path / folder, images_seen=8, size=(16, 24), settings=SMALL[method],
+                     conditions=conditions, cpu=True)  # fmt: skip
+
+    drew = run("drew", with_label("porosity"), "porosity")
+    run("plain", with_label("porosity"), method="vae")
+    run("depths", with_label("depth"), "depth")
+    run("others", with_label("porosity", seed=1), "porosity")
+    generate(drew, count=3, folder=tmp_path / "made", cpu=True)
+    write_images(with_label("porosity"), tmp_path / "set")
+    for folder, message in (
+        ("plain", "is a run of vae without conditions: name the run that drew the images"),
+        ("depths", "were asked for porosity, and .*depths is conditioned on depth: name the run"),
+        ("others", "drawn by a run that was trained on other images than .*others: name the run"),
+        ("drew", "images were asked for a porosity that training saw"),  # too few; but of all the right run
+    ):
+        with pytest.raises(Problem, match=message):
+            ask("asked", tmp_path / "made", "--measured", tmp_path / "set", "--run", tmp_path / folder)

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from morphogen.cli import cli
 from morphogen.generation.generate import generate
-from morphogen.images.conditions import ASKED, OUTSIDE, ClassCondition, Conditions, NumberCondition
+from morphogen.images.conditions import (
+    ASKED,
+    MOST_CLASSES,
+    OUTSIDE,
+    ClassCondition,
+    Conditions,
+    NumberCondition,
+    known_as,
+    listed,
+)
 from morphogen.images.cropping import Batches, RandomCrops
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
@@ -144,8 +154,9 @@ def test_a_method_that_takes_no_condition_refuses_one(tmp_path):
 
 @pytest.mark.parametrize("method", [m for m in method_names() if method_class(m).conditional == "must"])
 def test_a_method_that_must_be_conditioned_refuses_to_be_without(tmp_path, method):
-    with pytest.raises(Problem, match=f"{method} needs something to be conditioned on"):
+    with pytest.raises(Problem, match=f"{method} needs something to be conditioned on: name a label") as problem:
         conditioned(tmp_path / "run", method=method, conditions=())
+    assert "--" not in str(problem.value)  # a study and Python have no options
     assert not (tmp_path / "run").exists()
 
 
@@ -178,7 +189,7 @@ def test_outside_of_what_training_saw_there_is_a_warning_and_with_strict_a_refus
     made = generate(run, count=3, asked={"brightness": (high - 0.1, high + 0.1)}, folder=tmp_path / "made", cpu=True)
     assert [OUTSIDE in p.labels for p in made] == [False, False, True]
     assert "brightness" in read_images(tmp_path / "made")[2].labels[OUTSIDE]
-    with pytest.raises(Problem, match=r"brightness .* is asked, and training saw .*: ask within that range"):
+    with pytest.raises(Problem, match=r"brightness .* is asked, and training saw .*: ask within that range, or allow"):
         generate(run, count=3, asked={"brightness": high + 0.1}, strict=True, folder=tmp_path / "strict", cpu=True)
     assert not (tmp_path / "strict").exists()
 
@@ -231,3 +242,86 @@ def test_masks_that_some_images_lack_or_that_never_vary_are_refused(tmp_path):
     bare = Pictures(replace(p, labels={}) for p in images)
     with pytest.raises(Problem, match="say with the kind of specimen"):
         train("conditional_gan", bare, tmp_path / "run", **options)
+
+
+# Names
+
+
+def test_an_underscore_is_a_space_in_names():
+    assert known_as("fiber_volume fraction", ["depth", "fiber volume_fraction"]) == "fiber volume_fraction"
+    assert known_as("a_b", ["a b", "a_b"]) == "a_b"
+    assert known_as("a-b", ["a b", "a_b"]) is None
+
+
+def test_the_fraction_of_the_mask_may_be_spelt_as_the_label_is(tmp_path):
+    fibers = image_set(phantoms("fiber", count=3, size=(48, 48), seed=2))
+    found = {}
+    for name in ("fiber_volume_fraction", "fiber volume fraction"):
+        run = conditioned(tmp_path / name, fibers, conditions=(name,), fraction="fiber volume fraction")
+        (found[name],) = run.record.conditions.numbers
+        assert found[name].of_mask
+        # What it is resumed with is what it was started with.
+        more = {"fraction": "fiber volume fraction", "images_seen": 20, "go_on": True}
+        assert conditioned(tmp_path / name, fibers, conditions=(name,), **more).counters["images_seen"] == 20
+    one, other = found.values()
+    assert (one.low, one.high) == (other.low, other.high)
+    bare = [replace(p, mask=None) for p in fibers]
+    of_labels = Conditions.of(["fiber volume fraction"], bare, "fiber volume fraction")
+    assert of_labels.numbers[0].high == max(p.labels["fiber_volume_fraction"] for p in fibers)
+    drawn = of_labels.values_of(bare[0].labels, None)
+    assert drawn == {"fiber volume fraction": bare[0].labels["fiber_volume_fraction"]}
+    with pytest.raises(Problem, match="'fiber_volume_fraction' is given twice"):
+        Conditions.of(["fiber volume fraction", "fiber_volume_fraction"], bare)
+
+
+def test_what_is_asked_for_may_be_spelt_either_way(tmp_path):
+    images = Pictures(replace(p, labels={"mean depth": float(k)}) for k, p in enumerate(random_set(3)))
+    conditioned(tmp_path / "run", images, conditions=("mean_depth",))
+    for number, name in enumerate(("mean depth", "mean_depth")):
+        out = tmp_path / f"made{number}"
+        words = ["generate", tmp_path / "run", "-o", out, "-n", "2", "--cpu", "--ask", f"{name}=0.5"]
+        cli.main([str(word) for word in words], standalone_mode=False)
+        for picture in read_images(out):
+            asked = {label: value for label, value in picture.labels.items() if label.startswith(ASKED)}
+            assert asked == {ASKED + "mean_depth": 0.5}
+    made = generate(Run(tmp_path / "run"), count=1, asked={"mean depth": 0.5}, cpu=True)
+    assert made[0].labels[ASKED + "mean_depth"] == 0.5
+    with pytest.raises(Problem, match="'mean_depth' is given twice"):
+        Run(tmp_path / "run").record.conditions.named({"mean depth": 1.0, "mean_depth": 2.0})
+
+
+# What tells no classes
+
+
+def test_a_label_that_describes_each_image_is_no_condition():
+    images = [replace(p, labels={"file": f"{k}.png", "caption": f"rock {k}"}) for k, p in enumerate(random_set(3))]
+    for name in ("caption", "file"):
+        with pytest.raises(Problem, match=f"'{name}' is another text for each of the 3 images") as problem:
+            Conditions.of([name], images)
+        assert "\n" not in str(problem.value)
+        # Nor does it tell classes where several pictures are regions of one image.
+        with pytest.raises(Problem, match=f"'{name}' is another text"):
+            Conditions.of([name], [*images, images[0].crop(0, 0, 20, 20)])
+    shared = [*images, replace(images[0], origin=replace(images[0].origin, specimen="s9"))]
+    assert Conditions.of(["caption"], shared).width == 3
+
+
+def test_more_classes_than_can_be_learnt_are_refused():
+    for count in (MOST_CLASSES, MOST_CLASSES + 1):
+        images = with_labels(*({"note": f"word {k}"} for k in range(count)))
+        if count == MOST_CLASSES:
+            assert Conditions.of(["note"], images).width == count
+            continue
+        with pytest.raises(Problem, match=r"'note' has 65 classes, too many .*: choose a label of at most 64"):
+            Conditions.of(["note"], images)
+
+
+def test_long_lists_are_cut(tmp_path):
+    assert listed("abcdefgh") == "a, b, c, d, e, f, g, h"
+    assert listed("abcdefghij") == "a, b, c, d, e, f, g, h and 2 more"
+    many = with_labels(*({"site": f"s{k:02}"} | {f"l{n}": 1.0 for n in range(20)} for k in range(30)))
+    with pytest.raises(Problem, match=r"has no label 'depth': choose among site, l0, .*, l6 and 13 more$"):
+        Conditions.of(["depth"], many)
+    found = Conditions.of(["site"], many)
+    with pytest.raises(Problem, match=r"never saw site 'x': choose among s00, .*, s07 and 22 more$"):
+        found.encode({"site": "x"})

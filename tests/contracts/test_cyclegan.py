@@ -19,7 +19,7 @@ from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import Batch, ImageShape, SampleRequest, Task, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
-from morphogen.training.train import train
+from morphogen.training.train import require_sources, train
 from small_sets import SMALL, random_set
 
 SIZE = (16, 24)
@@ -224,10 +224,15 @@ def test_phantoms_drawn_as_labels_are_their_exact_masks():
 @pytest.mark.parametrize(
     ("method", "sources", "message"),
     [
-        ("cyclegan", random_set(channels=3), r"the images have 1 channels and the sources have 3: .*--grey"),
-        ("cyclegan", None, r"cyclegan translates one set of images into another: .*--sources"),
+        ("cyclegan", random_set(channels=3), r"the images have 1 channels and the sources have 3: .*luminance"),
+        ("cyclegan", None, r"cyclegan translates one set of images into another: name those"),
         ("vae", random_set(seed=9), "vae translates nothing: leave the sources out"),
         ("cyclegan", random_set(size=(8, 8)), r"0.tif is 8 x 8, smaller than the crop 16 x 24"),
+        (
+            "cyclegan",
+            random_set(seed=9, spacing_um=5.0),
+            r"pixels are 2.5 x 2.5 um in the images and 5 x 5 um in the sources: shrink the finer set",
+        ),
     ],
 )
 def test_sets_that_cannot_be_translated_are_refused_in_one_line_with_nothing_left_behind(
@@ -237,7 +242,26 @@ def test_sets_that_cannot_be_translated_are_refused_in_one_line_with_nothing_lef
         train(method, random_set(), tmp_path / "run", images_seen=8, size=SIZE, settings=SMALL[method],
               sources=sources, cpu=True)  # fmt: skip
     assert "\n" not in str(told.value)
+    assert "--" not in str(told.value)  # a study and Python have no options
     assert not (tmp_path / "run").exists()
+
+
+def test_pixel_sizes_are_compared_where_both_are_known():
+    def refused(*of_sources: float, images: float = 2.5) -> bool:
+        sources = Pictures(random_set(1, seed=k, spacing_um=um)[0] for k, um in enumerate(of_sources, 9))
+        try:
+            require_sources("cyclegan", random_set(spacing_um=images), sources, size=SIZE)
+        except Problem:
+            return True
+        return False
+
+    assert not refused(2.52)
+    assert refused(2.53)
+    assert refused(2.47)
+    assert refused(2.5, 5.0)
+    assert not refused(2.5, np.nan)
+    assert not refused(np.nan)
+    assert not refused(5.0, images=np.nan)
 
 
 @pytest.fixture(scope="module")
@@ -313,11 +337,15 @@ def test_a_seed_changes_a_translation_and_the_batch_size_does_not(run):
 
 
 def test_what_cannot_be_translated_is_refused(run, tmp_path):
-    with pytest.raises(Problem, match="have 3 channels, and the run knows 1"):
+    with pytest.raises(Problem, match=r"have 3 channels, and the run knows 1: .* by their luminance"):
         translate(run, random_set(channels=3, dtype="uint16"), folder=tmp_path / "out", cpu=True)
+    half = Pictures([mixed()[0], replace(mixed()[1], mask=None)])
+    with pytest.raises(Problem, match="only 1 of 2 sources have a mask"):
+        translate(run, half, folder=tmp_path / "out", cpu=True)
+    assert len(translate(run, half, cpu=True)) == 2  # which is no problem where nothing is written
     with pytest.raises(Problem, match="images of 3 x 40 are too small to be translated"):
         translate(run, random_set(size=(3, 40), dtype="uint16"), cpu=True)
-    with pytest.raises(Problem, match="cyclegan translates images: name those to translate with --sources"):
+    with pytest.raises(Problem, match=r"cyclegan translates images: give those to translate, as its sources$"):
         generate(run, count=1, cpu=True)
     vae = train("vae", random_set(), tmp_path / "vae", images_seen=8, size=SIZE, settings=SMALL["vae"], cpu=True)
     with pytest.raises(Problem, match="vae translates nothing"):

@@ -56,3 +56,66 @@ def test_class_folders_give_their_names(tmp_path):
     # What is written keeps them.
     write_images(images, tmp_path / "again")
     assert [p.labels["class"] for p in read_images(tmp_path / "again")] == ["coarse"] * 2 + ["fine"] * 3
+
+
+def classes(folder):
+    """Two class folders: coarse has 0000 and 0001, fine 0000 to 0002."""
+    folder.mkdir()
+    for name, count in (("coarse", 2), ("fine", 3)):
+        (bare(folder.parent / name, count) / "images").rename(folder / name)
+    return folder
+
+
+def test_a_table_above_class_folders_names_images_with_their_class_or_without(tmp_path):
+    folder = classes(tmp_path / "sorted")
+    (folder / "labels.csv").write_text("file,depth\ncoarse/0000.png,1\nfine\\0000,2\n0002.png,3\nfine/0001.png,4\n")
+    images = read_images(folder)
+    assert [p.labels.get("depth") for p in images] == [1, None, 2, 4, 3]
+    assert [p.labels["class"] for p in images] == ["coarse"] * 2 + ["fine"] * 3
+    # A table in the class folder goes before the one above; what it does not say, the other one does.
+    (folder / "fine" / "labels.csv").write_text("file,depth,dye\n0000.png,7,\n0002,,red\n")
+    images = read_images(folder)
+    assert [p.labels.get("depth") for p in images] == [1, None, 7, 4, 3]
+    assert images[4].labels["dye"] == "red"
+
+
+def test_a_short_name_that_two_classes_have_is_refused(tmp_path):
+    folder = classes(tmp_path / "sorted")
+    for name in ("0000.png", "0000"):
+        (folder / "labels.csv").write_text(f"file,depth\n{name},1\n")
+        with pytest.raises(Problem, match=rf"a line for {name}, which is in coarse and fine: name it as coarse/0000"):
+            read_images(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,site\n0000.png,a\n000l.png,b\n", "a line that names no image, the first 000l.png: mend the name"),
+        ("file,site\nx.png,a\n0000.png,a\ny.png,b\n", "2 lines that name no image, the first x.png"),
+        ("file,site\n0000.png,a\n0000,b\n", "two lines for 0000.png"),
+    ],
+)
+def test_lines_that_no_image_takes_are_refused(tmp_path, text, message):
+    folder = bare(tmp_path / "set")
+    (folder / "labels.csv").write_text(text)
+    with pytest.raises(Problem, match=message):
+        read_images(folder)
+
+
+def test_lines_for_images_that_were_not_asked_for_are_none_of_them(tmp_path):
+    folder = bare(tmp_path / "set")
+    (folder / "labels.csv").write_text("file,site\n0000.png,a\n0001.png,b\n0002.png,c\n")
+    assert [p.labels["site"] for p in read_images(folder, files="*1.png")] == ["b"]
+    assert read_images(folder / "images" / "0002.png")[0].labels["site"] == "c"
+
+
+def test_a_table_that_may_not_be_read_is_no_fault(tmp_path, monkeypatch):
+    folder = bare(tmp_path / "set")
+    (folder / "labels.csv").write_text("file,site\n0000.png,a\n")
+
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("morphogen.images.labels.open", forbidden, raising=False)
+    with pytest.raises(Problem, match=r"labels.csv cannot be read \(Permission denied\): ask for the right"):
+        read_images(folder)

@@ -200,7 +200,7 @@ def test_a_run_with_masks_projects_images_with_and_without(tmp_path):
         project(made, Pictures([images[0], bare[1]]), steps=2, cpu=True)
 
 
-def test_what_is_asked_goes_through_the_seeds(tmp_path):
+def test_what_is_asked_goes_through_the_seeds(tmp_path, capsys):
     made = start(tmp_path / "run", conditions=CONDITIONS)
     low, high = made.record.conditions.numbers[0].low, made.record.conditions.numbers[0].high
     asked = {"brightness": (low, high), "kind": "odd"}
@@ -217,6 +217,15 @@ def test_what_is_asked_goes_through_the_seeds(tmp_path):
         mix(made, [1], [2], asked={"kind": "blue"}, cpu=True)
     with pytest.raises(Problem, match="brightness 99 is asked"):
         interpolate(made, [1, 2], asked={"brightness": 99.0}, strict=True, cpu=True)
+    # What lies outside is told once, and not for each seed.
+
+    for asked, said in (({"brightness": 99.0}, "99 is asked"), ({"brightness": (low, 99.0)}, "and 1 more")):
+        capsys.readouterr()
+        interpolate(made, [1, 2, 3], steps=2, asked=asked, cpu=True)
+        mix(made, [1], [2, 3], asked=asked, cpu=True)
+        told = " ".join(capsys.readouterr().err.split())
+        assert told.count("Warning: brightness") == 2
+        assert said in told
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,16 @@ import copy
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import Pictures
+from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
-from morphogen.studies.recipe import EMBEDDED, read_recipe
-from morphogen.studies.study import study
+from morphogen.studies.recipe import EMBEDDED, as_recipe, read_recipe
+from morphogen.studies.study import _prepare, study
 from morphogen.training.run import Run
 from small_sets import SMALL, random_set
 
@@ -193,6 +195,45 @@ def test_a_study_conditions_and_translates_what_can_be(tmp_path):
     drawn = read_images(tmp_path / "study" / "generated" / "rock-cyclegan")
     assert all(picture.size == (32, 32) for picture in drawn)
     assert page.exists()
+
+
+def test_the_fraction_of_the_phase_is_segmented_however_it_is_spelt(tmp_path):
+    fibers = image_set(phantoms("fiber", count=4, size=(96, 96), seed=1))
+    write_images(Pictures(replace(p, mask=None) for p in fibers), tmp_path / "fibers")
+    for name in ("fiber_volume_fraction", "fiber volume fraction"):
+        scans = {"kind": "fiber", "images": {"path": "fibers"}, "crop": [32, 32], "conditions": [name]}
+        recipe = as_recipe(changed("specimens", {"scans": scans}), "the recipe")
+        prepared = _prepare("scans", recipe.specimens["scans"], recipe, tmp_path, cpu=True)
+        assert all(picture.mask is not None for picture in prepared.split.training)
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "message"),
+    [
+        ({"source_images": {"path": "bare"}}, {"with_masks": True}, "has no mask"),
+        ({"source_images": {"path": "colour"}}, {}, "1 channels and the sources have 3"),
+        ({"source_images": {"path": "flat"}}, {}, "have the value 7"),
+        ({"source_phantom": {"spacing_um": 10.0}}, {}, "5 x 5 um in the images and 10 x 10 um in the sources"),
+        ({"source_phantom": {"spacing_um": 5.03}}, {}, "pixel sizes differ"),  # which the comparison would say
+        ({"source_phantom": {"size": [40, 40]}}, {}, "'the sources' has only 3 fields"),
+        ({"source_images": {"path": "some"}}, {}, "only 3 of 4 sources have a mask"),
+    ],
+)
+def test_what_is_to_be_translated_is_checked_before_the_first_training(tmp_path, source, more, message):
+    bare = random_set(4, size=(96, 96), spacing_um=5.0)
+    write_images(bare, tmp_path / "bare")
+    write_images(random_set(4, size=(96, 96), channels=3, spacing_um=5.0), tmp_path / "colour")
+    write_images(Pictures(replace(p, pixels=np.full_like(p.pixels, 7)) for p in bare), tmp_path / "flat")
+    write_images(Pictures(replace(p, mask=p.grey > 127) for p in bare), tmp_path / "some")
+    (tmp_path / "some" / "masks" / "0001.png").unlink()
+    recipe = changed("methods", {name: SMALL[name] for name in ("vae", "cyclegan")})
+    if "source_phantom" in source:
+        source = {"source_phantom": {"kind": "rock", "count": 3, "size": [96, 96]} | source["source_phantom"]}
+    recipe["specimens"]["rock"] |= source | more
+    with pytest.raises(Problem, match=message) as problem:
+        study(recipe, images=tmp_path, folder=tmp_path / "study", cpu=True)
+    assert "--" not in str(problem.value)
+    assert not (tmp_path / "study").exists()
 
 
 def test_recipes_that_are_none_say_so(tmp_path):

@@ -6,9 +6,10 @@ about the identity line given = asked. It is 1 where every image is what was ask
 as if every image were the mean of what was asked, and below 0 where they are larger. It is not the squared correlation,
 which a method that always gives half of what it is asked for would pass with 1.
 
-What is asked stands in the labels of a generated picture. What is given is read from its pixels by the descriptor that
-evaluation uses, through a segmentation that is fitted once, to measured images. Images that were asked for something
-outside the range that training saw are kept apart and enter no score.
+What is asked stands in the labels of a generated picture, under the name of the reading (an underscore is a space).
+What is given is read from its pixels by the descriptor that evaluation uses, through a segmentation that is fitted
+once, to measured images. Images that were asked for something outside the range that training saw are kept apart and
+enter no score.
 """
 
 import math
@@ -27,7 +28,7 @@ from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import Estimate, Record
 from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
-from morphogen.images.conditions import ASKED, OUTSIDE
+from morphogen.images.conditions import ASKED, OUTSIDE, known_as, listed
 from morphogen.images.image_set import ImageSet, common_size
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
@@ -101,8 +102,9 @@ def asked_and_given(
         measured: measured images, at least as large, to which the segmentation is fitted.
         segmentation: how the phase is told, "otsu", "masks", ..., or one that was fitted already; by default as the
             kind says.
-        seen: lowest and highest value of a condition that training saw, where that is known; images that were asked
-            for more are kept apart, as are those that carry a warning.
+        seen: lowest and highest value of a condition that training saw, where that is known, under the name of the
+            condition (an underscore is a space); images that were asked for more are kept apart, as are those that
+            carry a warning.
         fields_at_most: so many measured fields at most.
         seed: of fields and bootstrap.
         resamples: replicates of the bootstrap.
@@ -111,7 +113,7 @@ def asked_and_given(
         Problem: nothing was asked of the images, or nothing that is a reading of the kind; too few images.
     """
     kind = kind_of_specimen(specimen) if isinstance(specimen, str) else specimen
-    names = _asked_names(images)
+    names = _asked_numbers(images)
     reference = fields(measured, common_size(images, "the generated set"), fields_at_most, seed)
     if segmentation is None or isinstance(segmentation, str):
         segmentation = fit_segmentation(segmentation or kind.segmentation, reference, kind.phase_is)
@@ -121,19 +123,24 @@ def asked_and_given(
     return tuple(
         _held_together(
             name, images, _readings(name, generated, describe, kind), _readings(name, sections, describe, kind),
-            measured, kind, segmentation.words, seen.get(name), seed, resamples,
+            measured, kind, segmentation.words, _of_name(name, seen), seed, resamples,
         )
         for name, describe in describing.items()
     )  # fmt: skip
 
 
-def _asked_names(images: ImageSet) -> list[str]:
+def asked_names(images: ImageSet) -> list[str]:
+    """The names of what was asked of the first image of a set; none where nothing was."""
+    return [label.removeprefix(ASKED) for label in images[0].labels if label.startswith(ASKED)]
+
+
+def _asked_numbers(images: ImageSet) -> list[str]:
     """The names of the numbers that were asked of all images.
 
     Raises:
         Problem: there are none.
     """
-    names = [label.removeprefix(ASKED) for label in images[0].labels if label.startswith(ASKED)]
+    names = asked_names(images)
     if not names:
         raise Problem(
             "the images don't say what was asked of them",
@@ -148,9 +155,7 @@ def _asked_names(images: ImageSet) -> list[str]:
                 )
     numbers = [name for name in names if not any(isinstance(p.labels[ASKED + name], str) for p in images)]
     if not numbers:
-        raise Problem(
-            f"{', '.join(names)}: a class was asked for, which is no reading of an image", do="ask for a number"
-        )
+        raise Problem(f"{listed(names)}: a class was asked for, which is no reading of an image", do="ask for a number")
     return numbers
 
 
@@ -166,13 +171,11 @@ def _descriptors_of(names: Sequence[str], kind: Specimen, sections: Sequence[Sec
         describe = fitted_descriptor(file, sections)
         here = [_called(reading, kind) for reading in describe(sections[0]).scalars]
         known += here
-        found |= {name: describe for name in names if name in here}
+        found |= {name: describe for name in names if known_as(name, here) is not None}
         if len(found) == len(names):
             return found
     if not found:
-        raise Problem(
-            f"{', '.join(names)} is no reading of {kind.name} images", do=f"ask for one of {', '.join(known)}"
-        )
+        raise Problem(f"{listed(names)} is no reading of {kind.name} images", do=f"ask for one of {listed(known)}")
     return found
 
 
@@ -181,8 +184,18 @@ def _called(reading: str, kind: Specimen) -> str:
 
 
 def _readings(name: str, sections: Sequence[Section], describe: Descriptor, kind: Specimen) -> list[Scalar]:
-    scalars = (describe(section).scalars for section in sections)
-    return [next(s for reading, s in of.items() if _called(reading, kind) == name) for of in scalars]
+    found = []
+    for section in sections:
+        of = {_called(reading, kind): scalar for reading, scalar in describe(section).scalars.items()}
+        spelt = known_as(name, of)
+        assert spelt is not None  # seen to by ``_descriptors_of``
+        found.append(of[spelt])
+    return found
+
+
+def _of_name(name: str, seen: Mapping[str, tuple[float, float]]) -> tuple[float, float] | None:
+    known = known_as(name, seen)
+    return seen[known] if known is not None else None
 
 
 def _held_together(

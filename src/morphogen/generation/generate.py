@@ -1,7 +1,7 @@
 """Draw images from a run: the same seed gives the same pictures at any batch size."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,11 +101,12 @@ def timed_generation(
     if count < 1 or batch_size < 1:
         raise Problem(f"{min(count, batch_size)} images cannot be drawn", do="give a number from 1 up")
     run = run if isinstance(run, Run) else Run(run)
-    values = asked_values(run, asked or {}, count, seed, strict=strict)
+    values = asked_values(run, asked or {}, count, seed)
+    tell_of_outside(run, values, strict=strict)
     device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
     method = run.trained_method().to(device)
     if method.translates:
-        raise Problem(f"{run.record.method} translates images", do="name those to translate with --sources")
+        raise Problem(f"{run.record.method} translates images", do="give those to translate, as its sources")
     if truncation is not None and not isinstance(method, StyleBased):
         raise Problem(f"{run.record.method} has no styles to truncate", do="leave the truncation out")
     conditions = run.record.conditions
@@ -169,14 +170,14 @@ def asked_of(asked: Asked, k: int, count: int) -> dict[str, Label]:
     return {n: w[0] + share * (w[1] - w[0]) if isinstance(w, tuple) else w for n, w in asked.items()}
 
 
-def asked_values(run: Run, asked: Asked, count: int, seed: int, *, strict: bool) -> list[dict[str, Label]]:
+def asked_values(run: Run, asked: Asked, count: int, seed: int) -> list[dict[str, Label]]:
     """The condition of each image: what is asked, and for the rest what one crop of the training set had.
 
     Raises:
-        Problem: a condition that the run does not know, a class that training never saw, or, if ``strict``, a number
-            outside the range that it saw.
+        Problem: a condition that the run does not know, or a class that training never saw.
     """
     conditions = run.record.conditions
+    asked = conditions.named(asked)
     numbers = {number.name for number in conditions.numbers}
     values: list[dict[str, Label]] = []
     for k in range(count):
@@ -188,10 +189,18 @@ def asked_values(run: Run, asked: Asked, count: int, seed: int, *, strict: bool)
         if conditions or drawn:
             conditions.encode(drawn)  # refuses now what it would refuse later
         values.append({name: float(value) if name in numbers else value for name, value in drawn.items()})
-    outside = list(dict.fromkeys(words for value in values for words in conditions.outside(value)))
+    return values
+
+
+def tell_of_outside(run: Run, values: Sequence[Mapping[str, Label]], *, strict: bool) -> None:
+    """Warn, once for all images, where what is asked of them lies outside of the range that training saw.
+
+    Raises:
+        Problem: it does, if ``strict``.
+    """
+    outside = list(dict.fromkeys(words for value in values for words in run.record.conditions.outside(value)))
     if outside and strict:
-        raise Problem(outside[0], do="ask within that range, or without --strict")
+        raise Problem(outside[0], do="ask within that range, or allow what is outside of it")
     if outside:
         more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
         console().print(f"Warning: {outside[0]}{more}", highlight=False)
-    return values

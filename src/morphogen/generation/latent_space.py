@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from morphogen.generation.generate import Asked, asked_of, asked_values, picture_of
+from morphogen.generation.generate import Asked, asked_of, asked_values, picture_of, tell_of_outside
 from morphogen.generation.style_based import after_latents, device_of, labelled, opened, styles_of, synthesised
 from morphogen.images.conditions import ASKED, OUTSIDE
 from morphogen.images.folders import write_images
@@ -282,9 +282,10 @@ def _sources(
 ) -> list[_Source]:
     """What ``generate(run, count=1, seed=s)`` starts from, for each seed; a range that is asked goes through them."""
     device = device_of(method)
+    asked_of_each = [asked_values(run, asked_of(asked, k, len(seeds)), 1, seed)[0] for k, seed in enumerate(seeds)]
+    tell_of_outside(run, asked_of_each, strict=strict)
     sources = []
-    for k, seed in enumerate(seeds):
-        (values,) = asked_values(run, asked_of(asked, k, len(seeds)), 1, seed, strict=strict)
+    for seed, values in zip(seeds, asked_of_each, strict=True):
         condition = None
         if run.record.conditions:
             condition = torch.from_numpy(run.record.conditions.encode(values)).to(device)[None]

@@ -401,7 +401,7 @@ def _as_the_run(run: Run, images: ImageSet, crop_at: tuple[int, int] | None) -> 
     if images[0].channels != channels:
         raise Problem(
             f"the images to project have {images[0].channels} channels, and the run makes {channels}",
-            do="give images like those that it was trained on, with --grey for colour images",
+            do="give images like those that it was trained on, colour images by their luminance",
         )
     if images[0].pixels.dtype.name != dtype:
         raise Problem(

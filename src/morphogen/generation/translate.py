@@ -62,6 +62,8 @@ def translate(
     if extension is not None:
         intensity = run.record.source_intensity if reverse else run.record.intensity
         require_format(extension, (intensity or run.record.intensity).dtype)
+    if target is not None:
+        require_all_masks_or_none(sources)
     images = timed_translation(run, sources, reverse=reverse, seed=seed, batch_size=batch_size, cpu=cpu).images
     if target is not None:
         write_images(images, target, extension=extension)
@@ -104,6 +106,17 @@ def timed_translation(
     return Generation(Pictures(pictures, f"translations of {run.folder.name}"), _each(started, len(pictures)))
 
 
+def require_all_masks_or_none(sources: ImageSet) -> None:
+    """Refuse sources of which some have a mask and some have none: their translations could not be written as a set.
+
+    Raises:
+        Problem: that is so.
+    """
+    masked = sum(picture.mask is not None for picture in sources)
+    if 0 < masked < len(sources):
+        raise Problem(f"only {masked} of {len(sources)} sources have a mask", do="give all of them one, or none")
+
+
 def _each(started: float, count: int) -> float:
     return (time.perf_counter() - started) / count
 
@@ -115,7 +128,7 @@ def _require_translatable(run: Run, sources: ImageSet, reverse: bool) -> None:
     if sources[0].channels != channels:
         raise Problem(
             f"the images to translate have {sources[0].channels} channels, and the run knows {channels}",
-            do="give images like those that it was trained on, with --grey for colour images",
+            do="give images like those that it was trained on, colour images by their luminance",
         )
     if run.record.with_masks:
         require_masks(sources)

@@ -1,11 +1,13 @@
 """What an image is conditioned on: classes and numbers, as a vector that a network takes.
 
 A number is scaled so that the range seen in training is [-1, 1]; a class is one-hot. A condition is a label of the
-picture ("site", "porosity"), or the area fraction of the mask, which each crop has its own of.
+picture ("site", "porosity"), or the area fraction of the mask, which each crop has its own of. In names of conditions
+and labels an underscore is a space: "fiber_volume_fraction" is "fiber volume fraction".
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,32 @@ ASKED = "asked "
 
 OUTSIDE = "warning"
 """Label of a generated picture: what was asked of it lies outside the range that training saw, in words."""
+
+FREE_TEXT = ("caption", "file")
+"""Labels that describe or name one image. They are no condition where each image has another."""
+
+MOST_CLASSES = 64
+"""Classes of one condition at most. Each is an input of the network, learnt from its own images alone: of more, a set
+of some thousand images has too few of each. It is also what tells names and sentences from classes."""
+
+Value = TypeVar("Value")
+
+_LISTED = 8  # names that a reader takes in at a glance
+
+
+def known_as(name: str, known: Iterable[str]) -> str | None:
+    """The one among these names that is meant, where an underscore is a space; None if there is none."""
+    names = list(known)
+    if name in names:
+        return name
+    return next((one for one in names if one.replace("_", " ") == name.replace("_", " ")), None)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message of one line: the first few, and how many more there are."""
+    all_names = list(names)
+    more = f" and {len(all_names) - _LISTED} more" if len(all_names) > _LISTED else ""
+    return ", ".join(all_names[:_LISTED]) + more
 
 
 class NumberCondition(BaseModel):
@@ -67,28 +95,33 @@ class Conditions(BaseModel):
             fraction: what the area fraction of the mask is called, "porosity".
 
         Raises:
-            Problem: an image lacks the label, a label is a number here and a word there, or it never varies.
+            Problem: an image lacks the label, a label is a number here and a word there, it never varies, or it names
+                images and tells no classes.
         """
         numbers: list[NumberCondition] = []
         classes: list[ClassCondition] = []
-        for name in dict.fromkeys(names):
+        wanted = list(dict.fromkeys(names))
+        for place, name in enumerate(wanted):
+            if known_as(name, wanted[:place]) is not None:
+                raise Problem(f"'{name}' is given twice", do="spell it in one way")
             masked = sum(picture.mask is not None for picture in images)
-            if name == fraction and 0 < masked < len(images):
+            is_fraction = fraction is not None and known_as(name, [fraction]) is not None
+            if is_fraction and 0 < masked < len(images):
                 raise Problem(f"only {masked} of {len(images)} images have a mask", do="give all of them one, or none")
-            if name == fraction and masked:
+            if is_fraction and masked:
                 numbers.append(NumberCondition(name=name, low=0.0, high=1.0, of_mask=True))
                 continue
             for picture in images:
-                if name not in picture.labels:
-                    known = [key for key in picture.labels if key != "file"]
-                    masks = ", or give the images masks" if name == fraction else ""
+                if known_as(name, picture.labels) is None:
+                    known = [key for key in picture.labels if key not in FREE_TEXT]
+                    masks = ", or give the images masks" if is_fraction else ""
                     if fraction is None and masked == len(images):
                         masks = ", or say with the kind of specimen what the area fraction of the masks is called"
-                    there = f"choose among {', '.join(known)}" if known else "add a labels.csv with a column 'file'"
+                    there = f"choose among {listed(known)}" if known else "add a labels.csv with a column 'file'"
                     raise Problem(
                         f"{picture.origin.source or picture.origin.specimen} has no label '{name}'", do=there + masks
                     )
-            values = [picture.labels[name] for picture in images]
+            values = [_of_name(name, picture.labels) for picture in images]
             words = {value for value in values if isinstance(value, str)}
             figures = [float(value) for value in values if not isinstance(value, str)]
             if words and figures:
@@ -98,6 +131,17 @@ class Conditions(BaseModel):
             if len(words or set(figures)) < 2:
                 raise Problem(
                     f"label '{name}' is {values[0]!r} in every image", do="leave it out, or add images that differ"
+                )
+            alone = len({(p.origin.specimen, p.origin.source, p.origin.slice) for p in images})  # not cut from one
+            if name in FREE_TEXT and len(words) >= alone:
+                raise Problem(
+                    f"label '{name}' is another text for each of the {alone} images, and so tells no classes",
+                    do="choose a label that several images share",
+                )
+            if len(words) > MOST_CLASSES:
+                raise Problem(
+                    f"label '{name}' has {len(words)} classes, too many to be learnt from the images of each",
+                    do=f"choose a label of at most {MOST_CLASSES}",
                 )
             if words:
                 classes.append(ClassCondition(name=name, values=tuple(sorted(words))))
@@ -141,13 +185,27 @@ class Conditions(BaseModel):
 
     def values_of(self, labels: Mapping[str, Label], mask: NDArray[np.bool_] | None) -> dict[str, Label]:
         """The values of one crop, from the labels of its picture and its own part of the mask."""
-        found: dict[str, Label] = {c.name: labels[c.name] for c in self.classes}
+        found: dict[str, Label] = {c.name: _of_name(c.name, labels) for c in self.classes}
         for number in self.numbers:
             if number.of_mask:
                 assert mask is not None  # seen to by ``of``
                 found[number.name] = float(mask.mean())
             else:
-                found[number.name] = labels[number.name]
+                found[number.name] = _of_name(number.name, labels)
+        return found
+
+    def named(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The same values under the names of these conditions; a name that is none of theirs stays what it is.
+
+        Raises:
+            Problem: two values are of one condition.
+        """
+        found: dict[str, Value] = {}
+        for given, value in values.items():
+            name = known_as(given, self.names) or given
+            if name in found:
+                raise Problem(f"'{name}' is given twice", do="give it once")
+            found[name] = value
         return found
 
     def encode(self, values: Mapping[str, Label]) -> NDArray[np.float32]:
@@ -162,7 +220,7 @@ class Conditions(BaseModel):
         for name in values:
             if name not in self.names:
                 raise Problem(
-                    f"'{name}' is no condition of this run", do=f"choose among {', '.join(self.names) or 'none'}"
+                    f"'{name}' is no condition of this run", do=f"choose among {listed(self.names) or 'none'}"
                 )
         for name in self.names:
             if name not in values:
@@ -181,7 +239,7 @@ class Conditions(BaseModel):
             value = values[kind.name]
             asked = value if isinstance(value, str) else f"{value:g}"
             if asked not in kind.values:
-                raise Problem(f"training never saw {kind.name} '{asked}'", do=f"choose among {', '.join(kind.values)}")
+                raise Problem(f"training never saw {kind.name} '{asked}'", do=f"choose among {listed(kind.values)}")
             vector += [float(asked == value) for value in kind.values]
         return np.array(vector, dtype=np.float32)
 
@@ -206,3 +264,12 @@ class Conditions(BaseModel):
             for n in self.numbers
             if n.name in values and abs(2 * float(values[n.name]) - n.low - n.high) > (1 + little) * (n.high - n.low)
         ]
+
+
+def _of_name(name: str, labels: Mapping[str, Label]) -> Label:
+    """The label of that name, which is there however it is spelt (seen to by ``Conditions.of``)."""
+    if name in labels:
+        return labels[name]
+    known = known_as(name, labels)
+    assert known is not None
+    return labels[known]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.image_set import ImageSet, Pictures
-from morphogen.images.labels import CLASS, labels_beside
+from morphogen.images.labels import CLASS, labels_of
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.problems import Problem
 from morphogen.progress import track
@@ -69,7 +69,7 @@ def read_images(
             are in the phase of interest above half of the brightest of all masks (so 0 and 1 are read as well
             as the soft edges of a JPEG file). Files whose ending is no image format's are passed over. A table
             ``labels.csv`` with a column ``file`` gives labels. A folder of folders with images is read as classes:
-            the label ``class`` is the folder's name.
+            the label ``class`` is the folder's name, and a table above them names files as "fine/0001.png".
         axis: axis along which a volume is cut into slices: 0, 1 or 2.
         pixel_size_um: pixel size in micrometres where the files don't say it; overrides what they say.
         specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
@@ -79,7 +79,7 @@ def read_images(
         files: glob pattern that file names must match.
 
     Raises:
-        Problem: missing or empty folder, unreadable file, NaN pixels, mixed kinds.
+        Problem: missing or empty folder, unreadable file, NaN pixels, mixed kinds, a table that names no image.
     """
     path = Path(path)
     if axis not in (0, 1, 2):
@@ -93,7 +93,7 @@ def read_images(
     folders = dict.fromkeys(file.parent for file in found)
     classes = {folder: folder.name for folder in folders if folder.parent == path and folder.name != "images"}
     entries = {folder: _manifest_entries(folder) for folder in folders}
-    labels = {folder: labels_beside(folder) for folder in folders}
+    labels = labels_of(found, path, readable_extensions())
     masks = {folder: _mask_files(folder) for folder in folders}
     pictures: list[Picture] = []
     levels: list[NDArray[np.generic] | None] = []
@@ -105,8 +105,9 @@ def read_images(
         drawn = _read_masks(mask_file, planes, file, axis) if mask_file is not None else [None] * len(planes)
         for plane, mask in zip(planes, drawn, strict=True):
             picture = _picture(file, plane, entry, expression, pixel_size_um, shrink)
-            known = labels[file.parent].get(file.name, labels[file.parent].get(file.stem, {}))
-            picture = _labelled(picture, known, classes.get(file.parent), named=entry is None and expression is None)
+            picture = _labelled(
+                picture, labels[file], classes.get(file.parent), named=entry is None and expression is None
+            )
             if mask is not None:
                 brightest = max(brightest, float(mask.max()))
                 mask = _shrunk(mask, shrink, file) if shrink > 1 else mask

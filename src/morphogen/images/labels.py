@@ -2,33 +2,103 @@
 
 import csv
 import math
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from morphogen.images.picture import Label
 from morphogen.problems import Problem
 
 LABELS = "labels.csv"
-"""A table with a column ``file`` and a column for each label, in the folder of the images or above images/."""
+"""A table with a column ``file`` and a column for each label, in the folder of the images, above images/ or above class
+folders."""
 
 CLASS = "class"
 """Label that the name of a class folder gives to the images in it."""
 
 
-def labels_beside(folder: Path) -> dict[str, dict[str, Label]]:
-    """The labels of each file in a folder, by the file's name; none where there is no table.
+def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -> dict[Path, dict[str, Label]]:
+    """The labels that tables give to image files; a file that no table names has none.
 
-    What reads as a number is one, all else is a word, and an empty field says nothing.
+    A table names a file with or without its ending, and one above class folders as "fine/0001.png", or as "0001.png"
+    where one class alone has a file of that name. What a table in the class folder says goes before that.
 
     Args:
-        folder: where the images are; the table may also stand above it if it is called images.
+        files: those wanted; a table may name others beside them.
+        folder: the path that they were found at, which may hold class folders.
+        extensions: what the names of images end in, with the dot.
 
     Raises:
-        Problem: a table that is not one, without a column ``file``, or with two lines for one file.
+        Problem: a table that is not one or may not be read, without a column ``file``, with two lines for one file, or
+            with a line for no image or for images of several classes.
     """
+    folders = list(dict.fromkeys(file.parent for file in files))
+    found: dict[Path, dict[str, Label]] = {file: {} for file in files}
+    above = [place for place in folders if place.parent == folder and place.name != "images"]
+    tables = [(folder / LABELS, _classes(folder, extensions))] if above and (folder / LABELS).is_file() else []
+    for place in folders:
+        table = _table_beside(place)
+        if table is not None:
+            tables.append((table, _images(place, extensions)))
+    for table, there in tables:
+        for file, labels in _matched(table, _lines(table), there).items():
+            if file in found:
+                found[file] |= labels
+    return found
+
+
+def _table_beside(folder: Path) -> Path | None:
+    """The table of a folder of images; it may also stand above the folder if that is called images."""
     places = [folder / LABELS, *([folder.parent / LABELS] if folder.name == "images" else [])]
-    table = next((place for place in places if place.is_file()), None)
-    if table is None:
-        return {}
+    return next((place for place in places if place.is_file()), None)
+
+
+def _images(folder: Path, extensions: Container[str]) -> dict[str, Path]:
+    """All images of a folder, by how a table names them."""
+    return {
+        file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix.lower() in extensions
+    }
+
+
+def _classes(folder: Path, extensions: Container[str]) -> dict[str, Path]:
+    """All images of the class folders in a folder, by how a table names them: "fine/0001.png"."""
+    below = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name != "masks" and not p.name.startswith(".")]
+    return {f"{place.name}/{name}": file for place in below for name, file in _images(place, extensions).items()}
+
+
+def _matched(
+    table: Path, lines: Mapping[str, dict[str, Label]], there: Mapping[str, Path]
+) -> dict[Path, dict[str, Label]]:
+    """The lines of a table by the files that they name; the fuller name goes before the shorter one."""
+    folders: dict[str, set[Path]] = {}  # that hold a file of that name
+    for file in there.values():
+        for known in (file.name, file.stem):
+            folders.setdefault(known, set()).add(file.parent)
+    found: dict[Path, dict[str, Label]] = {}
+    used: set[str] = set()
+    second: dict[str, str] = {}
+    for name, file in there.items():
+        names = dict.fromkeys((name, name.removesuffix(file.suffix), file.name, file.stem))
+        named = [known for known in names if known in lines]
+        for known in named:
+            if known not in (name, name.removesuffix(file.suffix)) and len(folders[known]) > 1:
+                classes = " and ".join(sorted(place.name for place in folders[known])[:2])
+                raise Problem(f"{table} has a line for {known}, which is in {classes}", do=f"name it as {name}")
+        if named:
+            found[file] = lines[named[0]]
+            used.add(named[0])
+            second |= dict.fromkeys(named[1:], name)
+    for known, name in second.items():
+        if known not in used:
+            raise Problem(f"{table} has two lines for {name}", do="leave one of them out")
+    lost = [name for name in lines if name not in used]
+    if lost:
+        many = f"{len(lost)} lines that name" if len(lost) > 1 else "a line that names"
+        raise Problem(f"{table} has {many} no image, the first {lost[0]}", do="mend the name or leave the line out")
+    return found
+
+
+def _lines(table: Path) -> dict[str, dict[str, Label]]:
+    """The lines of a table by what is in its column ``file``. What reads as a number is one; an empty field is none."""
     found: dict[str, dict[str, Label]] = {}
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
@@ -36,7 +106,7 @@ def labels_beside(folder: Path) -> dict[str, dict[str, Label]]:
             if "file" not in (reader.fieldnames or ()):
                 raise Problem(f"{table} has no column 'file'", do="name the image files in one, with the labels beside")
             for line in reader:
-                name = (line.pop("file") or "").strip()
+                name = (line.pop("file") or "").strip().replace("\\", "/")
                 if None in line or None in line.values():
                     raise Problem(f"{table}, line {reader.line_num}: not as many fields as columns", do="mend it")
                 if name in found:
@@ -44,6 +114,8 @@ def labels_beside(folder: Path) -> dict[str, dict[str, Label]]:
                 found[name] = {key.strip(): _label(value) for key, value in line.items() if value.strip()}
     except (csv.Error, UnicodeDecodeError) as error:
         raise Problem(f"{table} is not a table of comma-separated values ({error})", do="mend it") from None
+    except OSError as error:
+        raise Problem(f"{table} cannot be read ({error.strerror})", do="ask for the right to read it") from None
     return found
 
 

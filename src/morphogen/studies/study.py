@@ -9,11 +9,12 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 
@@ -24,11 +25,12 @@ from morphogen.evaluation.fields import fields
 from morphogen.evaluation.segment import segment
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.generation.generate import Generation, timed_generation
-from morphogen.generation.translate import timed_translation
-from morphogen.images.conditions import Conditions
+from morphogen.generation.translate import require_all_masks_or_none, timed_translation
+from morphogen.images.conditions import Conditions, known_as
 from morphogen.images.cropping import independent_fields, require_masks, require_room
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.intensity import IntensityMap
 from morphogen.images.splitting import Split, split
 from morphogen.methods.method import ImageShape, Task, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
@@ -197,7 +199,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     assert source is not None
     images = _images(source, recipe.seed, root)
     require_room(images, part.crop)
-    if kind.fraction in part.conditions and any(picture.mask is None for picture in images):
+    if known_as(kind.fraction, part.conditions) is not None and any(picture.mask is None for picture in images):
         images, _ = segment(images, specimen=part.kind, segmentation=part.segmentation)
     if part.with_masks:
         require_masks(images)
@@ -208,8 +210,6 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
         method_class(method).sizes(suited).check(method, shape)
     origin = part.source_phantom or part.source_images
     sources = _images(origin, recipe.seed + _SOURCE_SEED, root) if origin is not None else None
-    if sources is not None:
-        require_room(sources, part.crop)
     another: dict[str, ImageSet] = {}
     other = part.another_phantom or part.another_images
     if other is not None:
@@ -221,12 +221,20 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     worth = recipe.evaluation.usefulness
     if worth is not None and part.with_masks:
         require_trainable(divided.training, {}, divided.held_out, part.crop, worth.seeds)
-    _require_evaluation(divided, another, part, recipe)
     symmetries = frozenset(part.symmetries) if part.symmetries is not None else kind.symmetries
     prepared = _Prepared(name, part, divided, another, frozenset(symmetries), sources)
-    for method in {recipe.method_of(row) for row in recipe.methods}:
+    compared = dict(another)
+    for method in dict.fromkeys(recipe.method_of(row) for row in recipe.methods):
         require_conditions(method, prepared.conditions(method))
-        require_sources(method, images, prepared.sources_of(method))
+        translated = prepared.sources_of(method)
+        require_sources(method, images, translated, size=part.crop, with_masks=part.with_masks)
+        if translated is not None:
+            IntensityMap.of(translated, part.clip_percent)
+            require_all_masks_or_none(translated)
+            # A translation has the pixel type of the measured images, and all else that is compared of its source.
+            blank = (replace(p, pixels=np.zeros(p.pixels.shape, images[0].pixels.dtype)) for p in translated)
+            compared["the sources"] = Pictures(blank, "the sources")
+    _require_evaluation(divided, compared, part, recipe)
     declared = Conditions.of(part.conditions, list(divided.training), kind.fraction)
     _require_other_features(prepared, recipe, shape, declared, cpu)
     return prepared

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -50,6 +51,9 @@ PREPARATION_CROPS = 256
 """Crops from which a method measures what it must know of the data."""
 SEEN_CONDITIONS = 512
 """Crops whose conditions are kept with a run: their range, and what is drawn where nothing is asked."""
+SAME_SCALE = 0.01
+"""Share by which the pixel sizes of two sets may differ that are translated into each other: what is 100 pixels long is
+then off by one pixel, which no network of that reach sees."""
 STATE_PER_WEIGHT = 6
 """Numbers on disk for one weight: weight, average and two moments in the state, one to sample from, and
 room for a file while it replaces its predecessor."""
@@ -271,16 +275,13 @@ class _Asked:
             Problem: what is wrong, and what to do.
         """
         require_conditions(self.method, self.conditions)
-        require_sources(self.method, self.images, self.sources)
+        require_sources(self.method, self.images, self.sources, size=self.size, with_masks=self.with_masks)
         self.kind.sizes(self.settings).check(self.method, self.shape)
         if self.plan.compile and not self.kind.compiled:
             raise Problem(f"nothing of {self.method} can be compiled", do="leave it out")
-        for images in (self.images, self.sources):
-            if images is None:
-                continue
-            require_room(images, self.size)
-            if self.with_masks:
-                require_masks(images)
+        require_room(self.images, self.size)
+        if self.with_masks:
+            require_masks(self.images)
 
 
 def require_conditions(method: str, conditions: Sequence[str]) -> None:
@@ -296,12 +297,21 @@ def require_conditions(method: str, conditions: Sequence[str]) -> None:
     if not conditions and takes == "must":
         raise Problem(
             f"{method} needs something to be conditioned on",
-            do="name labels of the images, or the area fraction of their masks, with --condition",
+            do="name a label of the images, or the area fraction of their masks",
         )
 
 
-def require_sources(method: str, images: ImageSet, sources: ImageSet | None) -> None:
+def require_sources(
+    method: str, images: ImageSet, sources: ImageSet | None, *, size: tuple[int, int], with_masks: bool = False
+) -> None:
     """Refuse a set to translate that a method cannot use, and its lack where it needs one.
+
+    Args:
+        method: name of the method.
+        images: what it is trained on.
+        sources: what it is to translate.
+        size: height and width of a crop of either.
+        with_masks: whether it learns masks too, and so needs them of both.
 
     Raises:
         Problem: what is wrong, and what to do.
@@ -309,13 +319,40 @@ def require_sources(method: str, images: ImageSet, sources: ImageSet | None) -> 
     translates = method_class(method).translates
     if sources is not None and not translates:
         raise Problem(f"{method} translates nothing", do="leave the sources out")
-    if sources is None and translates:
-        raise Problem(f"{method} translates one set of images into another", do="name the first one with --sources")
-    if sources is not None and sources[0].channels != images[0].channels:
+    if sources is None:
+        if translates:
+            raise Problem(
+                f"{method} translates one set of images into another", do="name those to start from, as its sources"
+            )
+        return
+    if sources[0].channels != images[0].channels:
         raise Problem(
             f"the images have {images[0].channels} channels and the sources have {sources[0].channels}",
-            do="bring both to the same number, with --grey for colour images",
+            do="bring both to the same number, colour images by their luminance",
         )
+    here, there = (_known_pixel_sizes(given) for given in (images, sources))
+    if here and there and (_without_match(here, there) or _without_match(there, here)):
+        raise Problem(
+            f"pixels are {_in_words(here)} in the images and {_in_words(there)} in the sources",
+            do="shrink the finer set to the scale of the other, or give sets of one scale",
+        )
+    require_room(sources, size)
+    if with_masks:
+        require_masks(sources)
+
+
+def _known_pixel_sizes(images: ImageSet) -> list[tuple[float, float]]:
+    return [size for size in dict.fromkeys(picture.spacing_um for picture in images) if np.isfinite(size).all()]
+
+
+def _without_match(these: Sequence[tuple[float, float]], those: Sequence[tuple[float, float]]) -> bool:
+    """Whether one of these pixel sizes is none of those."""
+    return any(not any(np.allclose(one, other, rtol=SAME_SCALE, atol=0) for other in those) for one in these)
+
+
+def _in_words(pixel_sizes: Sequence[tuple[float, float]]) -> str:
+    height, width = pixel_sizes[0]
+    return f"{height:g} x {width:g} um" + (" and others" if len(pixel_sizes) > 1 else "")
 
 
 def _started(folder: Path, asked: _Asked) -> Run:
