@@ -109,9 +109,9 @@ class Method(GenerativeMethod):
         self.discriminator = Discriminator(shape, settings.channels)
         rate = settings.learning_rate
         self.phases = (
-            Phase("generator", trains=("generator",), learning_rate=rate, betas=(0.0, 0.99), falls=True),
+            Phase("generator", trains=("generator",), learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False),
             *with_lazy_penalty(
-                Phase("discriminator", trains=("discriminator",), learning_rate=rate, betas=(0.0, 0.99), falls=True),
+                Phase("discriminator", trains=("discriminator",), learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False),
                 "slope",
                 settings.r1_every,
             ),

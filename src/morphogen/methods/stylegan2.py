@@ -27,7 +27,7 @@ Deviations from the papers, each for a reason:
 - The first features are a constant plus a linear function of the style (``layout``), so that where things lie can vary
   with z from the first step on. The first images have about the contrast of measured ones. Both are choices made by
   eye: in runs of 375 steps at 32 x 32 they did not lower the kernel distance.
-- The noise inputs start at a strength of 0.2: at 0, in the papers, noise of either sign is as good, and a short run
+- The noise inputs start at a strength of 0.1: at 0, in the papers, noise of either sign is as good, and a short run
   would not leave that saddle.
 - R1 is taken at the augmented images, since the interpolation of a rotation cannot be differentiated twice; so it is
   the slope where the discriminator is trained.
@@ -82,7 +82,7 @@ _GAIN = math.sqrt(2)  # keeps the variance through it
 _MOST = 0.8  # probability of an augmentation: beyond, the generator starts to draw augmented images
 _COARSE = 4  # pixels of the shorter side of a map of logits, at most
 _SHORT_MEMORY = 0.9  # of r_t and of the path length, from one observation to the next
-_NOISE = 0.2  # strength of the noise inputs at the start
+_NOISE = 0.1  # strength of the noise inputs at the start
 _CONTRAST = 0.2  # of the first images, of which those of all sizes are summed up: that of measured ones
 _MEMORY = 0.99  # of the mean style
 
