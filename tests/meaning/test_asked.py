@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from morphogen.evaluation.asked import AskedAndGiven, asked_and_given
 from morphogen.generation.generate import generate
@@ -191,6 +192,24 @@ def test_the_figure_shows_every_image_and_the_scores(tmp_path, measured, made):
         assert b"#fe0" not in data
     with pytest.raises(Problem, match="end its name in"):
         write_asked_figures([found], tmp_path / "asked.docx")
+
+
+def test_the_figure_explains_all_that_it_shows_and_keeps_off_its_edges(tmp_path, measured, made):
+    inside = held(with_errors(made, np.full(24, 0.02)), measured)
+    both = held(with_errors(made, np.full(24, 0.02)), measured, seen={"porosity": (0.2, 0.35)})
+    always, beyond = ("mean error to either side", "given = asked", "95 % intervals"), "beyond what training saw"
+    for found, seen in ((inside, False), (both, True)):
+        drawn = asked_figure(found)
+        assert all(words in drawn for words in always)
+        assert (beyond in drawn) == ("range that training saw" in drawn) == seen
+    long = both.model_copy(update={"name": "specific surface of the pores as a name that goes on and on", "unit": "µm"})
+    for found in (inside, both, long):
+        (file,) = write_asked_figures([found], tmp_path / "asked.png")
+        pixels = np.asarray(Image.open(file).convert("RGBA"))
+        assert (pixels[..., 3] == 255).all()  # on white, wherever it is shown
+        margin = 4 * 300 // 72
+        for edge in (pixels[:margin], pixels[-margin:], pixels[:, :margin], pixels[:, -margin:]):
+            assert (edge == 255).all()
 
 
 @pytest.fixture(scope="module")

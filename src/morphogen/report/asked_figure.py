@@ -1,29 +1,35 @@
 """The figure of obedience: what the images show against what was asked for, with the line where they agree.
 
 A dot is an image; a ring one that was asked for something beyond what training saw. Two short rules at the foot mark
-the range that training saw, where that is known; the band is one mean error wide to either side. Both axes are alike,
-so that the line stands at 45 degrees.
+the range that training saw, where that is known; the band is one mean error wide to either side. The key below says all
+of this, and the scores stand above, so that no word lies on a dot. Both axes are alike, so that the line stands at 45
+degrees.
 """
 
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 from markupsafe import Markup
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from morphogen.evaluation.asked import AskedAndGiven
 from morphogen.evaluation.records import Estimate
 from morphogen.problems import Problem
-from morphogen.report.drawing import INK, MUTED, RC, SERIES, SHADE, Colour, canvas, on_paper, png, svg
+from morphogen.report.drawing import INK, MUTED, RC, RULE, SERIES, Colour, canvas, on_paper, png, svg
 from morphogen.report.notation import number, rounded
 from morphogen.whole_files import write_whole
 
-_WIDTH, _HEIGHT = 372.0, 372.0  # points
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 26.0, 38.0
+_SIDE = 308.0  # of the square, in points
+_LEFT, _RIGHT, _EDGE, _TICKS = 56.0, 16.0, 8.0, 24.0
+_TITLE_LINE, _LINE = 18.0, 15.0  # heights of lines
+_TITLE_CHARACTERS, _LABEL_CHARACTERS = 44, 52  # that fit above and beside the square
 _DOTS_FAINT_FROM = 100
 """From so many dots on they are drawn so that their density shows."""
 
@@ -54,6 +60,7 @@ def write_asked_figures(found: Sequence[AskedAndGiven], path: Path) -> list[Path
         file = path if len(found) == 1 else path.with_stem(f"{path.stem}-{one.name.replace(' ', '_')}")
         with rc_context(colours):
             figure = _draw(one, on_paper)
+            figure.patch.set_visible(True)  # white, and not the colour of whatever lies behind
             data = png(figure, 300) if path.suffix.lower() == ".png" else _svg_file(figure)
         write_whole(file, partial(_put, data))
         files.append(file)
@@ -80,11 +87,27 @@ def _svg_file(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(found: AskedAndGiven, colour: Callable[[Colour], Colour]) -> Figure:
-    figure, axes = canvas(_WIDTH, _HEIGHT, left=_LEFT, right=_RIGHT, top=_TOP, bottom=_BOTTOM)
+def _draw(
+    found: AskedAndGiven, colour: Callable[[Colour], Colour], left: float = _LEFT, right: float = _RIGHT
+) -> Figure:
+    """The figure with these margins, or with as much more as its numbers and names need."""
+    unit = f" ({found.unit})" if found.unit else ""
+    title = wrap(f"{found.name}: given against asked", _TITLE_CHARACTERS)
+    names = {what: wrap(f"{found.name} {what}{unit}", _LABEL_CHARACTERS) for what in ("asked", "given")}
+    scores = _lines(found)
+    top = _EDGE + _TITLE_LINE * len(title) + _LINE * len(scores) + 6
+    under = _TICKS + _LINE * len(names["asked"])
+    key_rows = 2 + bool(found.outside_asked)  # of two entries each
+    bottom = under + _LINE * key_rows + _EDGE
+    width, height = left + _SIDE + right, top + _SIDE + bottom
+    figure, axes = canvas(width, height, left=left, right=right, top=top, bottom=bottom)
+    axes.set_aspect("equal")
     figure.text(
-        0, 1 - 10 / _HEIGHT, f"{found.name}: given against asked", va="center", weight="bold", fontsize=11,
-        color=colour(INK),
+        left / width, 1 - _EDGE / height, "\n".join(title), va="top", weight="bold", fontsize=11, color=colour(INK)
+    )
+    figure.text(
+        left / width, 1 - (_EDGE + _TITLE_LINE * len(title)) / height, "\n".join(scores), va="top", fontsize=9.5,
+        linespacing=1.35, color=colour(INK),
     )  # fmt: skip
     everything = (*found.asked, *found.given, *found.outside_asked, *found.outside_given)
     low, high = min(everything), max(everything)
@@ -92,48 +115,56 @@ def _draw(found: AskedAndGiven, colour: Callable[[Colour], Colour]) -> Figure:
     limits = (low - air, high + air)
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
-    if found.seen is not None:
-        for end in found.seen:
-            axes.axvline(end, ymax=0.06, color=colour(INK), linewidth=0.9, zorder=0.5)
-    axes.fill_between(
-        limits,
-        [end - found.mean_absolute_error.value for end in limits],
-        [end + found.mean_absolute_error.value for end in limits],
-        color=colour(SHADE), linewidth=0, zorder=0.4,
-    )  # fmt: skip
-    axes.plot(limits, limits, color=colour(MUTED), linewidth=0.9, zorder=1)
     opaque = 0.85 if found.n < _DOTS_FAINT_FROM else 0.55
-    axes.plot(
+    (images,) = axes.plot(
         found.asked, found.given, "o", markersize=4.2, color=colour(SERIES[0]), alpha=opaque, markeredgewidth=0,
         zorder=2, clip_on=False,
     )  # fmt: skip
-    axes.plot(
-        found.outside_asked, found.outside_given, "o", markersize=4.2, markerfacecolor="none",
-        markeredgecolor=colour(SERIES[1]), markeredgewidth=0.9, zorder=2, clip_on=False,
+    (line,) = axes.plot(limits, limits, color=colour(MUTED), linewidth=0.9, zorder=1)
+    error = found.mean_absolute_error.value
+    band = axes.fill_between(
+        limits, [end - error for end in limits], [end + error for end in limits], color=colour(RULE), linewidth=0,
+        zorder=0.4,
     )  # fmt: skip
+    key: list[tuple[Artist, str]] = [(images, "an image"), (line, "given = asked"), (band, "mean error to either side")]
+    if found.outside_asked:
+        (rings,) = axes.plot(
+            found.outside_asked, found.outside_given, "o", markersize=4.2, markerfacecolor="none",
+            markeredgecolor=colour(SERIES[1]), markeredgewidth=0.9, zorder=2, clip_on=False,
+        )  # fmt: skip
+        key.insert(1, (rings, "beyond what training saw"))
+    if found.seen is not None:
+        for end in found.seen:
+            axes.axvline(end, ymax=0.05, color=colour(INK), linewidth=1.2, zorder=0.5)
+        rule = Line2D([], [], linestyle="none", marker="|", markersize=8, markeredgewidth=1.2, color=colour(INK))
+        key.append((rule, "range that training saw"))
     for axis, what in ((axes.xaxis, "asked"), (axes.yaxis, "given")):
         axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        axis.set_label_text(f"{found.name} {what}" + (f" ({found.unit})" if found.unit else ""))
-    words = "\n".join(_lines(found))
-    axes.text(0.03, 0.97, words, transform=axes.transAxes, va="top", fontsize=9.5, linespacing=1.5, color=colour(INK))
-    if found.outside_asked:
-        axes.text(
-            0.97, 0.04, "○ asked beyond what training saw", transform=axes.transAxes, ha="right", fontsize=9.5,
-            color=colour(SERIES[1]),
-        )  # fmt: skip
-    return figure
+        axis.set_label_text("\n".join(names[what]))
+    figure.legend(
+        *zip(*key, strict=True), ncols=2, loc="upper left", bbox_to_anchor=(left / width, (bottom - under) / height),
+        frameon=False, fontsize=9.5, labelcolor=colour(INK), borderpad=0, borderaxespad=0, handlelength=1.4,
+        handletextpad=0.6, columnspacing=1.4, labelspacing=0.4,
+    )  # fmt: skip
+    taken = axes.get_tightbbox()
+    assert taken is not None
+    missing = [_EDGE - taken.x0 * 72 / figure.dpi, _EDGE + taken.x1 * 72 / figure.dpi - width]
+    if max(missing) < 0.1:
+        return figure
+    return _draw(found, colour, left + max(0.0, missing[0]), right + max(0.0, missing[1]))
 
 
 def _lines(found: AskedAndGiven) -> list[str]:
     unit = f" {found.unit}" if found.unit else ""
-    lines = [f"R² = {_words(found.r2)}"] if found.r2 is not None else []
-    return [*lines, f"mean error {_words(found.mean_absolute_error)}{unit}", f"{found.n} images"]
+    scores = [f"R² = {_words(found.r2)}"] if found.r2 is not None else []
+    error = f"mean error {_words(found.mean_absolute_error)}{unit}"
+    return [*scores, error, f"{found.n} images, 95 % intervals in brackets"]
 
 
 def _words(estimate: Estimate) -> str:
-    """A value with its interval, to the digits that the interval allows."""
-    return str(rounded(estimate.value, estimate.low, estimate.high))
+    """A value with its interval, to the digits that the interval allows, and no more than a float has to say."""
+    return str(rounded(*(float(f"{value:.6g}") for value in (estimate.value, estimate.low, estimate.high))))
 
 
 def _spoken(found: AskedAndGiven) -> str:
