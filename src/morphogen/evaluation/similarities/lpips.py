@@ -1,15 +1,7 @@
 """LPIPS, a learned perceptual distance between two aligned images: 0 for equal ones.
 
-Zhang, Isola, Efros, Shechtman and Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric" (CVPR 2018), version 0.1. With the maps a^l of five layers of a network, each position scaled to
-unit length over the channels, and learned weights w^l >= 0,
-
-    d(x, y) = sum over l of 1/(H_l W_l) sum over positions and channels c of w^l_c (a^l_c(x) - a^l_c(y))^2
-
-This is a squared Euclidean distance between vectors that belong to one image each: all a^l scaled by
-sqrt(w^l / (H_l W_l)), one after another. So each image goes through the network once, however many pairs
-it is in. The network was trained on photographs; on micrographs LPIPS is a distance like another, not
-what a person sees.
+The formula is in ``morphogen.pretrained.lpips``. The network was trained on photographs; on micrographs LPIPS is a
+distance like another, not what a person sees.
 
 Preprocessing as in ``morphogen.evaluation.features.mean_features``: declared range, no resize.
 """
@@ -18,7 +10,6 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from morphogen.evaluation.features.mean_features import batches
@@ -31,10 +22,9 @@ from morphogen.evaluation.similarities.similarity import (
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.pretrained.alexnet import alexnet
+from morphogen.pretrained.lpips import lpips_vectors
 from morphogen.pretrained.lpips_weights import Network
 from morphogen.pretrained.vgg16 import vgg16
-
-_EPSILON = 1e-10  # the authors' guard against a division by zero
 
 
 class Measure:
@@ -87,13 +77,8 @@ class Measure:
         for batch, unit in batches(self._stack, images, intensity, indices=indices, size=self._stack.batch):
             if tuple(unit.shape[2:]) != self._size:
                 refuse_another_size(images[batch[0]], self._size, self.name)
-            parts = []
-            for activation, weight in zip(self._stack(unit), self._stack.linear, strict=True):
-                length = activation.norm(dim=1, keepdim=True) + _EPSILON
-                counted = weight > 0  # more than half of AlexNet's first channels have no weight
-                root = (weight[counted] / activation[0, 0].numel()).sqrt()[:, None, None]
-                parts.append((activation[:, counted] / length * root).flatten(1))
-            vectors.update(zip(batch, torch.cat(parts, dim=1).numpy(), strict=True))
+            found = lpips_vectors(self._stack(unit), self._stack.linear)
+            vectors.update(zip(batch, found.numpy(), strict=True))
         return vectors
 
 
