@@ -103,6 +103,23 @@ def test_cycles_and_identity_are_what_they_are_called():
     assert float(loss.total.detach()) == pytest.approx(parts["fooling"] + 3 * (0.3 + 0.5 * 0.3) + 2 * 1.2, abs=1e-4)
 
 
+def test_each_cycle_is_told_and_weighed_as_its_own():
+    """0.9 more one way and half the other, of flat images: the cycles leave 0.35 and 1.1, less the 0.1 of smoothing."""
+
+    class Half(nn.Module):
+        def forward(self, x):
+            return 0.5 * x
+
+    method = build(disturbance=0.0, cycle_weight=3.0, measured_cycle=0.5, identity_weight=0.0)
+    method.to_measured, method.to_sources = Plus(0.9), Half()
+    y, x = torch.full((1, 1, *SIZE), -0.4), torch.full((1, 1, *SIZE), 0.2)
+    loss = method.loss("translation", Batch(y, sources=x), Randomness.of_images(0, 0, 1))
+    parts = {name: float(value.detach()) for name, value in loss.parts.items()}
+    assert parts["cycle of sources"] == pytest.approx(0.25, abs=1e-5)
+    assert parts["cycle of measured"] == pytest.approx(1.0, abs=1e-5)
+    assert float(loss.total.detach()) == pytest.approx(parts["fooling"] + 3 * (0.25 + 0.5 * 1.0), abs=1e-4)
+
+
 def test_a_generator_starts_near_the_identity_and_need_not():
     x = batch(2).sources
     near, far = build(), build(from_identity=False)
@@ -146,13 +163,16 @@ def test_the_buffer_holds_what_was_made():
     method.observe({}, kept(0, 4))
     assert method.past_measured[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 0, 0]
     assert int(method.taken) == 4
+    ages = []
     for first in range(4, 604, 4):
         method.observe({}, kept(first, 4))
+        ages.append(float((first + 4 - method.past_measured[:, 0, 0, 0]).mean()))
     held = method.past_measured[:, 0, 0, 0]
     assert torch.equal(held, -method.past_sources[:, 0, 0, 0])
     assert len(set(held.tolist())) == 6
-    # A place is taken by every twelfth image, so that what it holds is some twelve images old.
+    # A place is taken by every twelfth image, so that what it holds is some twelve images old, in the mean of many.
     assert 604 - 80 < held.min() < held.max() < 604
+    assert np.mean(ages[10:]) == pytest.approx(12, abs=3)
     method.observe({"discriminator": torch.zeros(())}, {})
     assert int(method.taken) == 604
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from morphogen.generation.generate import SAMPLES, generate
 from morphogen.generation.latent_space import interpolate, layers_named, mix, spherical
-from morphogen.generation.projection import project
+from morphogen.generation.projection import _Likeness, project
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
 from morphogen.mathematics.randomness import Randomness
@@ -83,10 +83,11 @@ def test_a_line_starts_at_the_image_of_its_seed_and_only_the_style_moves(run, sp
     assert 0 < np.abs(line[1].pixels.astype(float) - line[0].pixels).mean() < ends
 
 
-def test_truncated_lines_shrink_to_the_mean_style(run):
-    line = interpolate(run, [3, 7], steps=3, truncation=0.0, cpu=True)
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_truncated_lines_shrink_to_the_mean_style(run, space):
+    line = interpolate(run, [3, 7], steps=3, space=space, truncation=0.0, cpu=True)
     assert_equal(line[2], line[0].pixels)
-    half = interpolate(run, [3, 7], steps=3, truncation=0.5, cpu=True)
+    half = interpolate(run, [3, 7], steps=3, space=space, truncation=0.5, cpu=True)
     assert_equal(half[0], generate(run, count=1, seed=3, truncation=0.5, cpu=True)[0].pixels)
     assert_equal(half[2], expected(run, 7, 3, 0.5))
 
@@ -105,6 +106,7 @@ def test_an_arc_keeps_the_length_that_a_straight_line_loses():
 def test_mixing_all_layers_gives_the_columns_style_and_none_but_the_rows_noise(run):
     layers = run.trained_method().style_layers
     mixed = mix(run, [1, 2], [4, 5, 6], layers=range(layers), cpu=True)
+    assert (len(mixed.rows), len(mixed.columns), len(mixed.images)) == (2, 3, 6)
     for k, picture in enumerate(mixed.images):
         row, column = ([1, 2][k // 3], [4, 5, 6][k % 3])
         assert (picture.labels["row seed"], picture.labels["column seed"]) == (row, column)
@@ -169,8 +171,19 @@ def test_a_projection_depends_on_its_image_and_not_on_what_else_is_projected(run
         np.testing.assert_allclose(styles, together.styles[2], atol=2e-3)
     assert np.abs(together.styles[0] - together.styles[2]).max() > 0.05
     assert np.ptp(together.styles, axis=1).max() == 0  # one style for all layers
+    other = project(run, Pictures([images[2]]), steps=20, seed=1, cpu=True)
+    assert np.abs(other.styles[0] - alone.styles[0]).max() > 1e-2  # other noise, another way
     extended = project(run, images, steps=20, extended=True, cpu=True)
     assert np.ptp(extended.styles, axis=1).max() > 0.05
+
+
+def test_beyond_black_and_white_nothing_is_compared():
+    measured = torch.cat([torch.full((1, 1, 16, 16), 1.0), torch.full((1, 1, 16, 16), -1.0), torch.zeros(1, 1, 16, 16)])
+    likeness = _Likeness(measured, 1, None)
+    assert likeness(1.5 * measured).tolist() == [0, 0, 0]
+    assert (likeness(0.5 * measured)[:2] > 0).all()
+    assert (likeness(-1.5 * measured)[:2] > 0).all()
+    assert float(likeness(measured + 0.1)[2]) > 0
 
 
 def test_larger_images_give_their_middle_or_the_crop_that_is_asked_for(run, capsys):
@@ -211,6 +224,7 @@ def test_what_is_asked_goes_through_the_seeds(tmp_path, capsys):
     straight = interpolate(made, [1, 2, 3], steps=3, asked=asked, cpu=True)
     assert "asked brightness" not in straight[1].labels  # between two styles nothing was asked
     assert straight[2].labels["asked brightness"] == pytest.approx((low + high) / 2)
+    assert_equal(line[2], straight[2].pixels)  # both ways end at the style of the second seed under its condition
     same = generate(made, count=1, seed=1, asked={"brightness": low, "kind": "odd"}, cpu=True)[0]
     assert_equal(line[0], same.pixels)
     with pytest.raises(Problem, match="training never saw kind 'blue'"):
