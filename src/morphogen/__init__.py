@@ -1,9 +1,10 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
 The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
-``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``evaluate``, ``asked_and_given``, ``study``,
-``audit_metrics``. Each is imported when it is first used, so that importing the package is quick. None is called as a
-folder of the package is: importing ``morphogen.phantoms`` would put the folder in the place of the function.
+``distil``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``, ``reconstruct``,
+``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so that
+importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms`` would put
+the folder in the place of the function.
 """
 
 import importlib
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from morphogen.evaluation.segment import segment
     from morphogen.generation.generate import generate
     from morphogen.generation.latent_space import interpolate, mix
+    from morphogen.generation.likelihood import likelihood
     from morphogen.generation.projection import project
+    from morphogen.generation.reconstruct import reconstruct
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from morphogen.phantoms.phantom import phantoms as make_phantoms
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
+    from morphogen.training.distil import distil
     from morphogen.training.train import train
 
 __version__ = "0.1.0"
@@ -32,14 +36,17 @@ __all__ = [
     "asked_and_given",
     "audit_metrics",
     "describe",
+    "distil",
     "evaluate",
     "generate",
     "image_set",
     "interpolate",
+    "likelihood",
     "make_phantoms",
     "mix",
     "project",
     "read_images",
+    "reconstruct",
     "segment",
     "split",
     "study",
@@ -52,14 +59,17 @@ _CALLS = {
     "asked_and_given": ("morphogen.evaluation.asked", "asked_and_given"),
     "audit_metrics": ("morphogen.audit.audit", "audit"),
     "describe": ("morphogen.report.describe", "describe"),
+    "distil": ("morphogen.training.distil", "distil"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
     "interpolate": ("morphogen.generation.latent_space", "interpolate"),
+    "likelihood": ("morphogen.generation.likelihood", "likelihood"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "mix": ("morphogen.generation.latent_space", "mix"),
     "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
+    "reconstruct": ("morphogen.generation.reconstruct", "reconstruct"),
     "segment": ("morphogen.evaluation.segment", "segment"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -269,6 +269,18 @@ def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **
     " as 'porosity', measured in the mask of each crop. May be repeated.",
 )
 @click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    help="Folder of the encoder that reads captions, where --condition caption is given and the method reads texts."
+    " [default: MiniLM, from its package]",
+)
+@click.option(
+    "--context",
+    metavar="masks|FOLDER",
+    help="Of a diffusion method: tell it the mask of each image, or the image of the same name in another folder. It"
+    " makes images for such masks or images, then. --grey, --shrink and --axis apply to them too.",
+)
+@click.option(
     "--sources",
     type=click.Path(path_type=Path),
     help="For a method that translates: the images that it starts from. --grey, --shrink and --axis apply to them too;"
@@ -281,7 +293,8 @@ def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **
 @_reading  # fmt: skip
 def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
-          seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], sources: Path | None,
+          seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], text_encoder: Path | None,
+          context: str | None, sources: Path | None,
           precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
@@ -313,7 +326,8 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
         run = train_method(
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
             symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, conditions=conditions,
-            fraction=kind.fraction if kind is not None else None,
+            fraction=kind.fraction if kind is not None else None, text_encoder=text_encoder,
+            context=_context(context, {name: reading[name] for name in _OF_SOURCES}),
             sources=_read(sources, {name: reading[name] for name in _OF_SOURCES}) if sources is not None else None,
             augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
             precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
@@ -327,6 +341,76 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
         click.echo(
             f"Trained {method} on {int(counters['images_seen']):,} images in {counters['seconds']:.0f} s: {run.folder}"
         )
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder of the student.")
+@click.option(
+    "--steps", type=click.IntRange(1, 4), default=4, show_default=True, help="In how many steps the student draws."
+)
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds. [default: 600]")
+@click.option("--images-seen", type=click.IntRange(min=1), help="Budget in training images seen, instead of seconds.")
+@click.option(
+    "-p",
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the student, as 'guidance=2' or 'teacher_evaluations=6'; 'morphogen methods distilled' shows"
+    " them.",
+)
+@click.option(
+    "--context", type=click.Path(path_type=Path), help="Of a run that is told other images of the places: those images."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same student.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the student in --out to this budget.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@_reading  # fmt: skip
+def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None, images_seen: int | None,
+           given: tuple[str, ...], context: Path | None, seed: int, precision: str | None, compiled: bool, go_on: bool,
+           cpu: bool, **reading: Any) -> None:  # fmt: skip
+    """Train a student of a diffusion RUN that draws in one to four steps what the run draws in many.
+
+    IMAGES are those that the run was trained on. Crops, masks, conditions, flips and turns are the run's. The student
+    is a run like any other: 'generate' draws from it. It follows its teacher and cannot be better.
+    """
+    if seconds is not None and images_seen is not None:
+        raise Problem("two budgets were given", do="give --seconds or --images-seen")
+    import yaml
+
+    from morphogen.methods.method import method_settings
+    from morphogen.training.distil import STUDENT
+    from morphogen.training.distil import distil as distilled
+
+    settings = {name: yaml.safe_load(value) for name, value in _pairs(given)}
+    method_settings(STUDENT, settings)
+    others = _read(context, {name: reading[name] for name in _OF_SOURCES}) if context is not None else None
+    try:
+        student = distilled(
+            run, _read(images, reading), out, steps=steps, context=others, seconds=seconds, images_seen=images_seen,
+            settings=settings, seed=seed, precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if (out / "state.safetensors").exists():
+            click.echo(f"Stopped and saved; go on with --continue --out {out}", err=True)
+        raise
+    if _is_main_process():
+        counters = student.counters
+        click.echo(
+            f"Distilled {run} to {steps} step{'s' * (steps > 1)} on {int(counters['images_seen']):,} images in"
+            f" {counters['seconds']:.0f} s: {out}"
+        )
+
+
+def _context(given: str | None, reading: dict[str, Any]) -> 'Literal["masks"] | Pictures | None':
+    """What a method is told beside conditions; a folder called masks is ./masks."""
+    if given is None:
+        return None
+    return "masks" if given == "masks" else _read(Path(given), reading)
 
 
 @cli.command()
@@ -352,6 +436,35 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     type=click.FloatRange(0, 1),
     help="Of a style-based run: how far styles may be from their mean; 1 as trained.",
 )
+@click.option("--solver", metavar="NAME", help="Of a diffusion run: how noise levels are gone through, as 'heun'.")
+@click.option(
+    "--guidance",
+    type=click.FloatRange(min=0),
+    metavar="W",
+    help="Of a conditioned diffusion run: weight of the condition. 1 as trained; more follows it closer, with less"
+    " variety.",
+)
+@click.option(
+    "--guidance-interval",
+    type=click.Tuple([click.FloatRange(min=0), click.FloatRange(min=0)]),
+    metavar="LOW HIGH",
+    help="Lowest and highest noise level that is guided; images have variance 1.",
+)
+@click.option(
+    "--size", type=_SIZE, metavar="H W", help="Of a diffusion run: larger images than those of training, in pixels."
+)
+@click.option(
+    "--overlap",
+    type=click.IntRange(min=0),
+    metavar="PX",
+    help="Pixels that the windows share at least through which --size is seen. [default: half a window]",
+)
+@click.option(
+    "--context",
+    type=click.Path(path_type=Path),
+    help="Of a run that is told masks or other images: images with masks, or those images. Each is drawn for the middle"
+    " of one of them.",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -369,25 +482,31 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
 @_reading  # fmt: skip
 def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
-             sources: Path | None, reverse: bool, strict: bool, truncation: float | None, batch_size: int,
+             sources: Path | None, reverse: bool, strict: bool, truncation: float | None, solver: str | None,
+             guidance: float | None, guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None,
+             overlap: int | None, context: Path | None, batch_size: int,
              extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
     """Draw images from the RUN folder that 'train' made, or translate --sources with it.
 
     They have the bit depth, intensity scale and pixel size of the images that it was trained on; translations have the
-    pixel size of their sources. The reading options (--grey to --files) are for --sources, and --count, --ask, --steps,
-    --strict and --truncation for images that are drawn without.
+    pixel size of their sources. The reading options (--grey to --files) are for --sources and --context, and all that
+    says how images are drawn, from --count to --overlap, is for images that are drawn without sources.
     """
     from morphogen.generation.generate import generate as draw
     from morphogen.whole_files import require_writable_file
 
     if reverse and sources is None:
         raise Problem("it is not said what to translate", do="name the images with --sources")
-    drawing = _given(("count", "asked", "steps", "strict", "truncation"))
+    if guidance_interval is not None and guidance_interval[0] >= guidance_interval[1]:
+        raise Problem(f"no noise level lies between {guidance_interval[0]:g} and {guidance_interval[1]:g}",
+                      do="give the lower one first")  # fmt: skip
+    drawing = _given(("count", "asked", "steps", "strict", "truncation", "solver", "guidance", "guidance_interval",
+                      "size", "overlap", "context"))  # fmt: skip
     if sources is not None and drawing:
         raise Problem(f"all images of --sources are translated, as they are: {drawing} says nothing of them",
                       do="leave it out")  # fmt: skip
     unread = _given(_READING)
-    if sources is None and unread:
+    if sources is None and context is None and unread:
         raise Problem(f"no images are read: {unread} says nothing of what is drawn",
                       do="leave it out, or name images to translate with --sources")  # fmt: skip
     if sheet is not None:
@@ -400,7 +519,10 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         _tell_of(images, out, sheet)
         return
     images = draw(run, count=count, seed=seed, steps=steps, asked=_wishes(asked), strict=strict,
-                  truncation=truncation, batch_size=batch_size, folder=out, extension=extension, cpu=cpu)  # fmt: skip
+                  truncation=truncation, solver=solver, guidance=guidance, guidance_interval=guidance_interval,
+                  size=size, overlap=overlap,
+                  context=_read(context, reading) if context is not None else None, batch_size=batch_size, folder=out,
+                  extension=extension, cpu=cpu)  # fmt: skip
     _tell_of(images, out, sheet)
 
 
@@ -414,22 +536,31 @@ def _tell_of(images: "Pictures", out: Path, sheet: Path | None) -> None:
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    words = value.replace(",", " ").split()
-    if not words or not all(word.isdecimal() for word in words):
+    if not _are_seeds(value):
         raise Problem(f"'{value}' is no list of seeds", do="give numbers from 0 up, as '3 7 11'")
-    return tuple(map(int, words))
+    return tuple(map(int, _split(value)))
+
+
+def _are_seeds(value: str) -> bool:
+    return bool(_split(value)) and all(word.isdecimal() for word in _split(value))
+
+
+def _split(value: str) -> list[str]:
+    return value.replace(",", " ").split()
 
 
 class _TakesSeeds(click.Command):
-    """A command some of whose options take several seeds as words of their own: '--seeds 3 7 11'."""
+    """A command some of whose options take several seeds as words of their own: '--seeds 3 7 11', '--seeds=3 7 11'."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         options = {name for p in self.params if p.callback is _seeds for name in p.opts}
         joined: list[str] = []
         for word in args:
-            follows = len(joined) > 1 and joined[-2] in options and joined[-1].replace(",", "").isdecimal()
-            if follows and word.isdecimal():
-                joined[-1] += f",{word}"
+            name, equals, value = word.partition("=")
+            if equals and name in options:
+                joined += [name, value]
+            elif len(joined) > 1 and joined[-2] in options and _are_seeds(joined[-1]) and _are_seeds(word):
+                joined[-1] += f" {word}"
             else:
                 joined.append(word)
         return super().parse_args(ctx, joined)
@@ -579,6 +710,137 @@ def project(run: Path, images: Path, out: Path, crop_at: tuple[int, int] | None,
     click.echo(f"{len(found.pictures)} projections in {out} ({found.how}; {found.seconds_per_image:.1f} s an image)")
     picture = projections_png(found.measured, found.pictures, captions)
     click.echo(f"Picture: {write_png(sheet or out / 'projections.png', picture)}")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option(
+    "--steps",
+    type=click.IntRange(min=4),
+    default=96,
+    show_default=True,
+    help="Evaluations of the network an image, a multiple of 4: more are more exact.",
+)
+@click.option(
+    "--probes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Random directions of the divergence: more are less noisy.",
+)
+@click.option("--fields", "most", type=click.IntRange(min=1), default=64, show_default=True, help="Fields at most.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same numbers.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@_reading  # fmt: skip
+def likelihood(run: Path, images: Path, steps: int, probes: int, most: int, seed: int, batch_size: int,
+               json_file: Path | None, cpu: bool, **reading: Any) -> None:  # fmt: skip
+    """How likely are measured IMAGES under a diffusion RUN, in bits a dimension? Lower is likelier.
+
+    The density that the run's probability flow gives, at its lowest noise level, to crops of its size, in units of grey
+    levels: -log2 p a pixel and channel. Pixels of an integer type are given a uniform place in the cell of their grey
+    level, one level wide (uniform dequantisation), and nothing is clipped; so it bounds the bits of coding them from
+    above, and compares with what is published for 8 bit images. Conditions are those that each crop has. No guidance.
+    Hold images against images of one kind and one pixel type only. The 95 % interval is over fields, or over specimens
+    where there are six or more.
+    """
+    import json
+    from dataclasses import asdict
+
+    from morphogen.generation.likelihood import likelihood as measured_likelihood
+    from morphogen.whole_files import require_writable_file, write_text_whole
+
+    if json_file is not None:
+        require_writable_file(json_file)
+    found = measured_likelihood(run, _read(images, reading), steps=steps, probes=probes, most=most, seed=seed,
+                                batch_size=batch_size, cpu=cpu)  # fmt: skip
+    value, low, high = _mean_of([f.bits_a_dimension for f in found.fields], [f.specimen for f in found.fields], seed)
+    fields = [field.model_dump() for field in found.fields]
+    record = {**asdict(found), "fields": fields, "mean": value, "low": low, "high": high}
+    if json_file is not None:
+        write_text_whole(json_file, json.dumps(record, indent=1) + "\n")
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    count = len(found.fields)
+    click.echo(f"{value:.3f}{interval} bits a dimension over {count} field{'s' * (count > 1)}")
+    cells = "uniform dequantisation" if found.dequantised else "pixels as they are"
+    noise = f"{found.lowest_noise:.3g} grey levels"
+    click.echo(f"density at a noise of {noise}, per grey level; {cells}; {steps} evaluations an image")
+
+
+def _mean_of(values: list[float], groups: list[str], seed: int) -> tuple[float, float | None, float | None]:
+    """The mean with its 95 % interval over specimens or fields; one value has none."""
+    import numpy as np
+
+    from morphogen.evaluation.intervals import Replicates, mean_replicates
+    from morphogen.evaluation.random_streams import Use
+
+    rows = np.array(values)
+    if len(rows) < 2:
+        return float(rows.mean()), None, None
+    draws = mean_replicates(rows, groups, 1000, seed, Use.WEIGHTS_OF_PAIRED)
+    estimate = Replicates.around(float(rows.mean()), draws, len(rows), len(rows)).estimate
+    return estimate.value, estimate.low, estimate.high
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for what comes back.")
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--fields", "most", type=click.IntRange(min=2), default=256, show_default=True, help="Fields at most.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
+)
+@click.option(
+    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Write the picture here. [default: reconstructions.png in --out]",
+)
+@_reading  # fmt: skip
+def reconstruct(run: Path, images: Path, out: Path, specimen: str, most: int, seed: int, batch_size: int,
+                extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+    """What does the autoencoder of a RUN lose of measured IMAGES? For latent_diffusion and vae.
+
+    Writes crops of the run's size as the autoencoder gives them back, the crops themselves (measured/), and a picture
+    of both and their difference. Prints PSNR, LPIPS and the descriptors of KIND, measured against reconstructed on the
+    same fields, with 95 % intervals of the paired differences: what is lost here is missing in all images that the run
+    draws.
+    """
+    from rich.console import Console
+
+    from morphogen.generation.reconstruct import crops_of
+    from morphogen.generation.reconstruct import reconstruct as reconstructed
+    from morphogen.report.reconstruction_figure import measure_losses, print_losses, write_reconstructions
+    from morphogen.specimens.specimen import specimen as kind_of_specimen
+    from morphogen.training.run import Run
+    from morphogen.whole_files import require_writable_file
+
+    kind_of_specimen(specimen)
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    opened = Run(run)
+    pictures = _read(images, reading)
+    if len(crops_of(pictures, (opened.shape.height, opened.shape.width), 2)) < 2:
+        raise Problem("one field gives no interval", do="give more images, or larger ones")
+    found = reconstructed(opened, pictures, most=most, batch_size=batch_size, folder=out, extension=extension,
+                          cpu=cpu)  # fmt: skip
+    _tell_of(found.pictures, out, None)
+    picture = sheet or out / "reconstructions.png"
+    end = write_reconstructions(found.measured, found.pictures, picture)
+    losses = measure_losses(found.measured, found.pictures, specimen=specimen, intensity=opened.record.intensity,
+                            learnt_through=found.learnt_through, seed=seed)  # fmt: skip
+    print_losses(losses, Console())
+    click.echo(f"Picture: {picture} (differences from {-end:g}, black, to {end:g} grey levels, white)")
 
 
 @cli.command()

@@ -1,8 +1,10 @@
 """The command line as a person meets it: help at once, the whole way through, and one line where it is wrong."""
 
+import ast
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,11 +13,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import tifffile
 import yaml
 
+from morphogen import problems
 from morphogen.cli import cli
 from morphogen.generation.generate import generate
 from morphogen.images.folders import read_images, write_images
@@ -28,8 +32,8 @@ from morphogen.whole_files import require_writable_file, write_text_whole
 from small_sets import SMALL, random_set
 
 COMMANDS = [
-    "phantom", "describe", "segment", "split", "train", "generate", "interpolate", "mix", "project", "evaluate",
-    "asked", "study", "audit", "methods",
+    "phantom", "describe", "segment", "split", "train", "distil", "generate", "interpolate", "mix", "project",
+    "likelihood", "reconstruct", "evaluate", "asked", "study", "audit", "methods",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
@@ -377,6 +381,51 @@ def test_the_latent_space_on_the_command_line(tmp_path):
         assert message in refused.stderr
         assert len(refused.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--seeds", "3", "7", "11", "run"), ("--seeds=3", "7", "11", "run"), ("run", "--seeds=3,7", "11"),
+        ("--seeds", "3,7", "11", "run"), ("run", "--seeds", "3 7", "11"), ("--seeds=3, 7,", "11", "run"),
+    ],
+)  # fmt: skip
+def test_seeds_are_words_of_their_own_with_and_without_an_equals_sign(monkeypatch, tmp_path, words):
+    told = []
+
+    def interpolated(run, seeds, **_):
+        told.append((str(run), seeds))
+        raise Problem("seen", do="stop")
+
+    monkeypatch.setattr("morphogen.generation.latent_space.interpolate", interpolated)
+    with pytest.raises(Problem, match="seen"):
+        ask("interpolate", *words, "-o", tmp_path / "out")
+    assert told == [("run", (3, 7, 11))]
+
+
+@pytest.mark.parametrize("wrong", [("--seeds=",), ("--seeds=3", "x"), ("--seeds=x", "3"), ("--seeds=3.5",)])
+def test_what_is_no_list_of_seeds_is_refused(wrong):
+    with pytest.raises((Problem, click.UsageError), match=r"is no list of seeds|unexpected extra argument"):
+        ask("interpolate", "run", *wrong, "-o", "out")
+
+
+def test_no_problem_that_the_library_tells_names_an_option():
+    """It is read by those who call it from Python or a recipe, too; the command line has its own."""
+    package = Path(problems.__file__).parent
+    told = [
+        (file.relative_to(package), text.value)
+        for file in package.rglob("*.py")
+        if file.name != "cli.py"
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "attr", getattr(call.func, "id", "")) in ("Problem", "print")
+        for text in ast.walk(call)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    ]
+    assert len(told) > 300
+    assert [
+        (file, text) for file, text in told if re.search(r"(?<!\w)--[a-z]", text) and "pip install" not in text
+    ] == []
 
 
 def ask(*words: str | Path) -> None:

@@ -260,9 +260,14 @@ def test_the_fraction_of_the_mask_may_be_spelt_as_the_label_is(tmp_path):
         run = conditioned(tmp_path / name, fibers, conditions=(name,), fraction="fiber volume fraction")
         (found[name],) = run.record.conditions.numbers
         assert found[name].of_mask
-        # What it is resumed with is what it was started with.
+        # It is resumed with either spelling.
         more = {"fraction": "fiber volume fraction", "images_seen": 20, "go_on": True}
-        assert conditioned(tmp_path / name, fibers, conditions=(name,), **more).counters["images_seen"] == 20
+        for seen, spelling in ((20, "fiber volume fraction"), (24, "fiber_volume_fraction")):
+            resumed = conditioned(tmp_path / name, fibers, conditions=(spelling,), **more | {"images_seen": seen})
+            assert resumed.counters["images_seen"] == seen
+            assert resumed.record.conditions.names == (name,)
+        with pytest.raises(Problem, match="was started with conditions"):
+            conditioned(tmp_path / name, fibers, conditions=("fiber diameter um",), **more)
     one, other = found.values()
     assert (one.low, one.high) == (other.low, other.high)
     bare = [replace(p, mask=None) for p in fibers]

@@ -19,7 +19,7 @@ from morphogen.methods.method import method_names
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
 from morphogen.training.train import train
-from small_sets import SMALL, draw, needs, random_set
+from small_sets import SMALL, draw, needs, random_set, small_teacher
 
 EVERY_TURN = frozenset({"flip_horizontal", "flip_vertical", "quarter_turn"})
 
@@ -130,6 +130,8 @@ def test_every_method_makes_images_with_masks(tmp_path, name):
     given = needs(name)
     if "sources" in given:
         given["sources"] = masked_set(4, (32, 32), seed=9)
+    if "teacher" in given:
+        given["teacher"] = small_teacher((16, 16), with_masks=True)
     options = {"size": (16, 16), "settings": SMALL[name], **given}
     run = train(name, images, tmp_path / "run", images_seen=8, with_masks=True, **options)
     drawn = draw(run, count=3, folder=tmp_path / "out")

@@ -1,10 +1,12 @@
 """What every method promises; a new file in methods/ is tested without a line here (but see small_sets.SMALL)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.nn.utils.parametrizations import spectral_norm
 
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import (
@@ -19,6 +21,7 @@ from morphogen.methods.method import (
 )
 from morphogen.problems import Problem
 from morphogen.training.fit import Plan, fit, learning_rate, new_state, parameters_of
+from morphogen.training.weight_averaging import AveragedWeights
 from small_sets import SMALL, batches, drawn, small_task
 
 METHODS = method_names()
@@ -53,7 +56,7 @@ def test_a_phase_moves_what_it_owns_and_nothing_else(name):
     for phase in build(name).phases:
         method = build(name)
         before = {key: value.detach().clone() for key, value in method.named_parameters()}
-        method.phases = (phase,)
+        method.phases = (replace(phase, during=(0.0, 1.0)),)
         state = new_state(method)
         next(fit(method, batches(name), Plan(images=400), state, Accelerator(cpu=True)))
         moved = {
@@ -111,15 +114,35 @@ def test_a_size_that_does_not_fit_is_refused_with_those_that_do(name):
     build(name, height=least, width=least + sizes.multiple_of)
 
 
-def test_training_lowers_the_loss_that_it_says_it_lowers(name):
-    """The same crops with the same noise before and after; of a GAN, the discriminator's loss."""
-    before, (after, _, _) = build(name), trained(name, images=600)
-    phase = next((phase for phase in before.phases if phase.name == "discriminator"), before.phases[0])
+def test_a_phase_lowers_its_loss_while_all_else_stands_still(name):
+    """One batch with the same noise at every step, the other networks as they are, nothing observed: what the phase
+    minimises is a fixed function, so that it falls whatever the numbers. In a training that alternates, it need not."""
+    for phase in build(name).phases:
+        method, batch, totals = build(name), batches(name)(0, 4), []
+        method.phases = (replace(phase, every=1, learning_rate=max(2e-3, phase.learning_rate)),)
+
+        def still(wanted, *_, taken=method.loss, batch=batch, totals=totals):
+            found = taken(wanted, batch, Randomness.of_images(1, 0, 4))
+            totals.append(float(found.total.detach()))
+            return found
+
+        method.loss, method.observe = still, lambda *_: None
+        list(fit(method, lambda *_, b=batch: b, Plan(images=240), new_state(method), Accelerator(cpu=True)))
+        assert totals[-1] < 0.9 * totals[0], phase.name
+
+
+def test_training_lowers_a_loss_that_nothing_works_against(name):
+    """On other crops than those of training."""
+    before = build(name)
+    if len(before.phases) > 1:
+        pytest.skip("adversaries lower and raise each other's losses")
+    after, _, _ = trained(name, images=600)
 
     def loss(method):
-        return float(method.loss(phase.name, batches(name)(0, 64), Randomness.of_images(1, 0, 64)).total.detach())
+        batch = batches(name)(10_000, 64)
+        return float(method.loss(method.phases[0].name, batch, Randomness.of_images(1, 0, 64)).total.detach())
 
-    assert loss(after) < 0.98 * loss(before) or loss(after) < loss(before) - 0.02
+    assert loss(after) < 0.99 * loss(before)
 
 
 def test_the_same_seed_trains_the_same_weights_and_another_seed_others(name):
@@ -144,6 +167,45 @@ def test_averages_follow_the_weights_at_a_distance(name):
     assert 0 < max(apart) < 0.5
 
 
+def test_buffers_are_copied_and_not_averaged(name):
+    method, state, _ = trained(name, images=80)
+    now, parameters = method.state_dict(), {key for key, _ in method.named_parameters()}
+    assert parameters & state.averaged.values.keys()
+    for key in state.averaged.values.keys() - parameters:
+        assert torch.equal(state.averaged.values[key], now[key]), key
+
+
+def test_a_running_mean_is_not_averaged_again_and_a_spectral_norm_keeps_its_unit_vectors():
+    class Small(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = spectral_norm(torch.nn.Linear(3, 5))
+            self.network.register_buffer("mean", torch.zeros(3))
+            self.network.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    torch.manual_seed(0)
+    small = Small()
+    averaged = AveragedWeights(small, ("network",), half_life=100)
+    start = averaged.values["network.bias"].clone()
+    for step in range(1, 4):
+        with torch.no_grad():
+            small.network.bias.add_(1.0)
+            small.network.mean.fill_(step)
+            small.network.count.add_(1)
+            small.network.parametrizations.weight.original.normal_()
+        small.network(torch.zeros(1, 3))  # moves the power iteration
+        averaged.update(small, images_seen=10_000, batch_size=100)  # the past loses half of its weight
+    # By hand: an eighth of 0, an eighth of 1, a quarter of 2 and half of 3.
+    torch.testing.assert_close(averaged.values["network.bias"], start + 1 / 8 + 2 / 4 + 3 / 2)
+    now = small.state_dict()
+    for key in ("mean", "count", "parametrizations.weight.0._u", "parametrizations.weight.0._v"):
+        assert torch.equal(averaged.values[f"network.{key}"], now[f"network.{key}"]), key
+    assert float(averaged.values["network.parametrizations.weight.0._u"].norm()) == pytest.approx(1)
+    assert not torch.equal(
+        averaged.values["network.parametrizations.weight.original"], now["network.parametrizations.weight.original"]
+    )
+
+
 def test_settings_refuse_what_they_do_not_know(name):
     with pytest.raises(Problem, match=r"'batch_sice' is not a known key: did you mean 'batch_size'\?"):
         method_settings(name, {"batch_sice": 4})
@@ -157,13 +219,15 @@ def test_an_unknown_method_is_named_with_the_known_ones():
 
 
 def test_the_learning_rate_rises_and_falls_as_it_says(name):
+    """Over the part of the budget that a phase has."""
     for phase in build(name).phases:
+        begins, ends = phase.during
         if phase.falls:
-            assert learning_rate(phase, 1.0, 10**9) < 1e-12
-            assert learning_rate(phase, 0.5, 10**9) == pytest.approx(phase.learning_rate / 2)
+            assert learning_rate(phase, ends, 10**9) < 1e-12
+            assert learning_rate(phase, (begins + ends) / 2, 10**9) == pytest.approx(phase.learning_rate / 2)
         if phase.warm_up_images:
-            assert learning_rate(phase, 0.0, 0) < phase.learning_rate / 10
-        assert learning_rate(phase, 0.0, 10**9) == pytest.approx(phase.learning_rate)
+            assert learning_rate(phase, begins, 0) < phase.learning_rate / 10
+        assert learning_rate(phase, begins, 10**9) == pytest.approx(phase.learning_rate)
 
 
 def test_the_loop_can_be_left_between_two_steps():

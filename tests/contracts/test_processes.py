@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from morphogen.images.folders import write_images
 from morphogen.methods.method import method_class, method_names
 from morphogen.training.run import Run
-from small_sets import CONDITIONS, SMALL, random_set
+from small_sets import CONDITIONS, SMALL, random_set, small_teacher
 
 
 @pytest.mark.parametrize("method", method_names())
@@ -36,8 +36,10 @@ def _launch(folder, method, processes):
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
     launcher += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
     settings = [f"--set={name}={value}" for name, value in SMALL[method].items()]
-    command = ["-m", "morphogen", "train", method, str(folder / "set"), "--cpu", "--images-seen", "24"]
-    command += ["--out", str(folder / f"run{processes}"), "--crop", "16", "24", *settings]
+    command = ["-m", "morphogen", "train", method, str(folder / "set"), "--crop", "16", "24", *settings]
+    if method_class(method).learns_from:
+        command = ["-m", "morphogen", "distil", str(small_teacher().folder), str(folder / "set"), "--set=batch_size=4"]
+    command += ["--cpu", "--images-seen", "24", "--out", str(folder / f"run{processes}")]
     if method_class(method).conditional == "must":
         command += [f"--condition={name}" for name in CONDITIONS]
     if method_class(method).translates:

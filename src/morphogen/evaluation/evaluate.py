@@ -272,7 +272,7 @@ def _require_spacing(sets: Mapping[str, ImageSet]) -> None:
         if not all(math.isfinite(s) for picture in images for s in picture.spacing_um):
             raise Problem(
                 f"micrometres were asked for, but the pixel size of {name} is unknown",
-                do="say it with --pixel-size, or leave --micrometres out",
+                do="say how large its pixels are, or don't ask for micrometres",
             )
 
 
@@ -388,12 +388,14 @@ def evaluate_pairs(
     dtype = measured[0].pixels.dtype
     if grey_range is None:
         if dtype.kind != "u":
-            raise Problem("float images have no range of their own", do="give it with --range LOW HIGH")
+            raise Problem("float images have no range of their own", do="say which two grey levels are black and white")
         grey_range = (0.0, float(2 ** (8 * dtype.itemsize) - 1))
     try:
         intensity = IntensityMap(low=grey_range[0], high=grey_range[1], dtype=dtype.name)
     except ValidationError:
-        raise Problem(f"{grey_range[0]:g} to {grey_range[1]:g} is no grey range", do="give LOW below HIGH") from None
+        raise Problem(
+            f"{grey_range[0]:g} to {grey_range[1]:g} is no grey range", do="give the darker grey level first"
+        ) from None
     return paired_scores(
         measured=measured,
         generated=generated,

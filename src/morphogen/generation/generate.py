@@ -4,26 +4,35 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from morphogen.images.conditions import ASKED, OUTSIDE
+from morphogen.images.conditions import ASKED, OUTSIDE, Conditions
+from morphogen.images.context import middle, name_of
+from morphogen.images.cropping import Encoder, text_tensors
 from morphogen.images.folders import require_format, write_images
-from morphogen.images.image_set import Pictures
+from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.mask_channel import mask_of_channel
 from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Origin, Picture, spacing_from_stored
 from morphogen.mathematics.randomness import Randomness, numpy_generator
-from morphogen.methods.method import SampleRequest, StyleBased
+from morphogen.mathematics.solvers.solver import solver as find_solver
+from morphogen.methods.denoising import DenoisingMethod
+from morphogen.methods.method import GenerativeMethod, ImageShape, SampleRequest, StyleBased
 from morphogen.problems import Problem
 from morphogen.progress import console, track
+from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
 from morphogen.training.train import uses_gpu
 from morphogen.whole_files import require_free_folder
 
 SAMPLES, _CONDITIONS = 100, 101
 """Purposes of the random streams of samples and of what is asked of them, apart from those of training."""
+
+DRAWN_FOR = "drawn for"
+"""Label of a generated picture: the mask or image that it was drawn for."""
 
 Asked = Mapping[str, Label | tuple[float, float]]
 """What is asked: for each condition a word, a number, or the two ends of a range to go through evenly."""
@@ -46,6 +55,12 @@ def generate(
     asked: Asked | None = None,
     strict: bool = False,
     truncation: float | None = None,
+    solver: str | None = None,
+    guidance: float | None = None,
+    guidance_interval: tuple[float, float] | None = None,
+    size: tuple[int, int] | None = None,
+    overlap: int | None = None,
+    context: ImageSet | None = None,
     batch_size: int = 16,
     folder: Path | str | None = None,
     extension: str | None = None,
@@ -64,6 +79,15 @@ def generate(
             evenly. Conditions that are left out are drawn as training saw them.
         strict: refuse what lies outside the range that training saw, instead of warning.
         truncation: for a style-based method, how far styles may be from their mean: 1 as trained, 0 the mean alone.
+        solver: for a denoising method, a file of ``mathematics.solvers``; by default as the run's settings say.
+        guidance: for a conditioned denoising method, the weight of the condition: 1 as trained, more to follow it
+            more closely than training images do, at the price of variety.
+        guidance_interval: lowest and highest noise level at which it is guided.
+        size: for a denoising method, height and width of larger images than those of training, seen through
+            overlapping windows.
+        overlap: pixels that these windows share at least; half a window by default.
+        context: for a run that is told masks or other images: images with masks, or those images, at least as large as
+            what is drawn. Image k is drawn for the middle of number k; when they are used up, again from the first on.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
         extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
@@ -77,7 +101,8 @@ def generate(
     if extension is not None:
         require_format(extension, run.record.intensity.dtype)
     images = timed_generation(
-        run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation,
+        run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation, solver=solver,
+        guidance=guidance, guidance_interval=guidance_interval, size=size, overlap=overlap, context=context,
         batch_size=batch_size, cpu=cpu,
     ).images  # fmt: skip
     if target is not None:
@@ -94,6 +119,12 @@ def timed_generation(
     asked: Asked | None = None,
     strict: bool = False,
     truncation: float | None = None,
+    solver: str | None = None,
+    guidance: float | None = None,
+    guidance_interval: tuple[float, float] | None = None,
+    size: tuple[int, int] | None = None,
+    overlap: int | None = None,
+    context: ImageSet | None = None,
     batch_size: int = 16,
     cpu: bool = False,
 ) -> Generation:
@@ -107,20 +138,22 @@ def timed_generation(
     method = run.trained_method().to(device)
     if method.translates:
         raise Problem(f"{run.record.method} translates images", do="give those to translate, as its sources")
-    if truncation is not None and not isinstance(method, StyleBased):
-        raise Problem(f"{run.record.method} has no styles to truncate", do="leave the truncation out")
-    conditions = run.record.conditions
+    asked_for = SampleRequest(
+        steps, truncation=truncation, solver=solver, guidance=guidance, guidance_interval=guidance_interval, size=size,
+        overlap=overlap,
+    )  # fmt: skip
+    require_able(run.record.method, method, asked_for)
+    conditions, encoder = run.record.conditions, encoder_of(run.record.conditions)
+    told_images = context_of(run, context, size or (method.shape.height, method.shape.width))
     started = time.perf_counter()
     pictures: list[Picture] = []
     for first in track(range(0, count, batch_size), f"Drawing {count} images"):
         here = range(first, min(count, first + batch_size))
         randomness = Randomness.of_images(seed, first, len(here), purpose=SAMPLES, device=device)
-        vectors = np.stack([conditions.encode(values[k]) for k in here]) if conditions else None
-        request = SampleRequest(
-            steps,
-            condition=None if vectors is None else torch.from_numpy(vectors).to(device),
-            truncation=truncation,
-        )
+        request = replace(asked_for, **told([values[k] for k in here], conditions, encoder, device))
+        if told_images:
+            beside = np.stack([told_images[k % len(told_images)].channels for k in here])
+            request = replace(request, context=torch.from_numpy(beside).to(device))
         with torch.inference_mode():
             drawn = method.sample(request, randomness).float().cpu().numpy()
         for k, channels in zip(here, drawn, strict=True):
@@ -130,7 +163,12 @@ def timed_generation(
             outside = conditions.outside(values[k])
             if outside:
                 labels[OUTSIDE] = "; ".join(outside)
-            pictures.append(replace(picture, labels=labels))
+            mask = picture.mask
+            if told_images:
+                beside_it = told_images[k % len(told_images)]
+                mask = beside_it.mask
+                labels[DRAWN_FOR] = beside_it.name
+            pictures.append(replace(picture, labels=labels, mask=mask))
     seconds = (time.perf_counter() - started) / count
     return Generation(Pictures(pictures, f"images of {run.folder.name}"), seconds)
 
@@ -164,6 +202,109 @@ def picture_of(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An image in register that an image is drawn for.
+
+    Attributes:
+        channels: ``(channels, height, width)`` in [-1, 1].
+        mask: where it is a mask, the mask itself: that of the image that is drawn for it.
+        name: of its file.
+    """
+
+    channels: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None
+    name: str
+
+
+def context_of(run: Run, given: ImageSet | None, size: tuple[int, int]) -> list[_Told]:
+    """The middles of the masks or images that a run is told.
+
+    Raises:
+        Problem: they are missing, too small, or nothing is to be told.
+    """
+    kind = run.record.context
+    if kind is None:
+        if given is not None:
+            raise Problem("the run was told no masks or images in training", do="leave the context out")
+        return []
+    if given is None:
+        what = "masks" if kind.kind == "masks" else "images"
+        raise Problem(f"the run draws images for {what} that it is told", do=f"give the {what}, as its context")
+    found = []
+    for picture in given:
+        channels = middle(kind.channels_of(picture), size)
+        mask = None if kind.kind == "images" or picture.mask is None else middle(picture.mask[None], size)[0]
+        found.append(_Told(channels, mask, name_of(picture)))
+    return found
+
+
+def require_able(name: str, method: GenerativeMethod, request: SampleRequest) -> None:
+    """Refuse wishes that a method cannot fulfil.
+
+    Raises:
+        Problem: what is wrong, and what to do.
+    """
+    if request.truncation is not None and not isinstance(method, StyleBased):
+        raise Problem(f"{name} has no styles to truncate", do="leave the truncation out")
+    if not isinstance(method, DenoisingMethod):
+        for wish, what in (
+            (request.solver, "no solver"),
+            (request.guidance, "no guidance"),
+            (request.guidance_interval, "no guidance"),
+            (request.size, "no images larger than those of training"),
+        ):
+            if wish is not None:
+                raise Problem(f"{name} is no denoiser and has {what}", do="leave it out")
+        return
+    if request.solver is not None:
+        find_solver(request.solver)
+    if (
+        not method.task.conditions
+        and not method.task.context_channels
+        and (request.guidance is not None or request.guidance_interval is not None)
+    ):
+        raise Problem("the run was trained without conditions, and guidance has nothing to follow", do="leave it out")
+    if request.guidance is not None and request.guidance != 1 and not method.settings.condition_dropout:
+        raise Problem(
+            "the run was always told its conditions, and guidance needs one that was at times not",
+            do="leave it out, or train with condition_dropout",
+        )
+    _require_size(name, method, request)
+
+
+def _require_size(name: str, method: DenoisingMethod, request: SampleRequest) -> None:
+    height, width = method.shape.height, method.shape.width
+    if request.size is None:
+        if request.overlap is not None:
+            raise Problem("an overlap of windows is given for images of one window", do="say how large they are to be")
+        return
+    if request.size[0] < height or request.size[1] < width:
+        raise Problem(
+            f"images of {request.size[0]} x {request.size[1]} are smaller than the {height} x {width} that the network"
+            " looks through",
+            do="choose at least that, or train on smaller crops",
+        )
+    method.sizes(method.settings).check(name, ImageShape(method.shape.channels, *request.size))
+    if request.overlap is not None and not 0 <= request.overlap < min(height, width):
+        raise Problem(
+            f"windows of {height} x {width} cannot overlap by {request.overlap} pixels",
+            do=f"choose 0 to {min(height, width) - 1}",
+        )
+
+
+def told(
+    values: Sequence[Mapping[str, Label]], conditions: Conditions, encoder: Encoder | None, device: torch.device
+) -> dict[str, Any]:
+    """What a method is told of images that these values are asked of: fields of a request."""
+    if not conditions:
+        return {}
+    found = {"condition": torch.from_numpy(np.stack([conditions.encode(v) for v in values]))}
+    if encoder is not None:
+        found["text"], found["tokens"] = text_tensors([conditions.text_of(v) for v in values], encoder)
+    return {name: tensor.to(device) for name, tensor in found.items()}
+
+
 def asked_of(asked: Asked, k: int, count: int) -> dict[str, Label]:
     """What is asked of number ``k`` among ``count``, which go evenly through a range; one alone has its middle."""
     share = k / (count - 1) if count > 1 else 0.5
@@ -185,6 +326,8 @@ def asked_values(run: Run, asked: Asked, count: int, seed: int) -> list[dict[str
         if conditions:
             row = int(numpy_generator(seed, _CONDITIONS, k).integers(len(conditions.seen)))
             drawn = conditions.decode(conditions.seen[row])
+            if conditions.text is not None:
+                drawn[conditions.text.name] = conditions.seen_texts[row]
         drawn |= asked_of(asked, k, count)
         if conditions or drawn:
             conditions.encode(drawn)  # refuses now what it would refuse later

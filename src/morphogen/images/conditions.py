@@ -22,7 +22,10 @@ ASKED = "asked "
 OUTSIDE = "warning"
 """Label of a generated picture: what was asked of it lies outside the range that training saw, in words."""
 
-FREE_TEXT = ("caption", "file")
+CAPTION = "caption"
+"""Label that says in words what an image shows."""
+
+FREE_TEXT = (CAPTION, "file")
 """Labels that describe or name one image. They are no condition where each image has another."""
 
 MOST_CLASSES = 64
@@ -70,29 +73,54 @@ class ClassCondition(BaseModel):
     values: tuple[str, ...]
 
 
+class TextCondition(BaseModel):
+    """A free text, and the encoder that reads it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    encoder: str
+    """Hash of the encoder's weights: another one would say the same text otherwise."""
+    width: int
+    """Length of the encoder's vectors."""
+    folder: str | None = None
+    """Where the encoder is; None for the one that comes with a package."""
+
+
 class Conditions(BaseModel):
     """What a method is conditioned on; empty for an unconditional one.
 
     Attributes:
         numbers: come first in the vector, one entry each.
         classes: one entry for each of their values.
+        text: a free text; no part of the vector, since its encoder is no business of an image.
         seen: vectors of some training crops, from which is drawn where nothing is asked.
+        seen_texts: the texts of the same crops, where there are any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     numbers: tuple[NumberCondition, ...] = ()
     classes: tuple[ClassCondition, ...] = ()
+    text: TextCondition | None = None
     seen: tuple[tuple[float, ...], ...] = ()
+    seen_texts: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, names: Sequence[str], images: Sequence[Picture], fraction: str | None = None) -> "Conditions":
+    def of(
+        cls,
+        names: Sequence[str],
+        images: Sequence[Picture],
+        fraction: str | None = None,
+        text: TextCondition | None = None,
+    ) -> "Conditions":
         """The conditions of these names on these images; the range of a mask's fraction is 0 to 1 until ``with_seen``.
 
         Args:
             names: of labels, or the name of the mask's area fraction.
             images: training images.
             fraction: what the area fraction of the mask is called, "porosity".
+            text: the label of this name is a free text for this encoder, and no class.
 
         Raises:
             Problem: an image lacks the label, a label is a number here and a word there, it never varies, or it names
@@ -132,6 +160,8 @@ class Conditions(BaseModel):
                 raise Problem(
                     f"label '{name}' is {values[0]!r} in every image", do="leave it out, or add images that differ"
                 )
+            if text is not None and name == text.name and not figures:
+                continue
             alone = len({(p.origin.specimen, p.origin.source, p.origin.slice) for p in images})  # not cut from one
             if name in FREE_TEXT and len(words) >= alone:
                 raise Problem(
@@ -147,7 +177,8 @@ class Conditions(BaseModel):
                 classes.append(ClassCondition(name=name, values=tuple(sorted(words))))
             else:
                 numbers.append(NumberCondition(name=name, low=min(figures), high=max(figures)))
-        return cls(numbers=tuple(numbers), classes=tuple(classes))
+        read = text if text is not None and text.name in wanted else None
+        return cls(numbers=tuple(numbers), classes=tuple(classes), text=read)
 
     def with_seen(self, values: Sequence[Mapping[str, Label]]) -> "Conditions":
         """With the range of what depends on the crop, and with the vectors of these crops.
@@ -168,20 +199,28 @@ class Conditions(BaseModel):
             numbers.append(number)
         ranged = self.model_copy(update={"numbers": tuple(numbers)})
         seen = tuple(tuple(round(float(x), 6) for x in ranged.encode(v)) for v in values)
-        return ranged.model_copy(update={"seen": seen})
+        texts = tuple(ranged.text_of(v) for v in values) if ranged.text is not None else ()
+        return ranged.model_copy(update={"seen": seen, "seen_texts": texts})
 
     def __bool__(self) -> bool:
-        return bool(self.numbers or self.classes)
+        return bool(self.numbers or self.classes or self.text)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all conditions."""
-        return (*(n.name for n in self.numbers), *(c.name for c in self.classes))
+        text = () if self.text is None else (self.text.name,)
+        return (*(n.name for n in self.numbers), *(c.name for c in self.classes), *text)
 
     @property
     def width(self) -> int:
-        """Length of the vector."""
+        """Length of the vector, which says nothing of a text."""
         return len(self.numbers) + sum(len(c.values) for c in self.classes)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Length of each condition, in the order of ``names``; of a text that of its encoder's vector."""
+        text = () if self.text is None else (self.text.width,)
+        return (*(1 for _ in self.numbers), *(len(c.values) for c in self.classes), *text)
 
     def values_of(self, labels: Mapping[str, Label], mask: NDArray[np.bool_] | None) -> dict[str, Label]:
         """The values of one crop, from the labels of its picture and its own part of the mask."""
@@ -192,6 +231,20 @@ class Conditions(BaseModel):
                 found[number.name] = float(mask.mean())
             else:
                 found[number.name] = _of_name(number.name, labels)
+        if self.text is not None:
+            found[self.text.name] = _of_name(self.text.name, labels)
+        return found
+
+    def text_of(self, values: Mapping[str, Label]) -> str:
+        """The text of one image.
+
+        Raises:
+            Problem: it is missing or empty.
+        """
+        assert self.text is not None
+        found = str(values.get(self.text.name, ""))
+        if not found.strip():
+            raise Problem(f"condition '{self.text.name}' is missing", do=f"give {self.text.name}=TEXT")
         return found
 
     def named(self, values: Mapping[str, Value]) -> dict[str, Value]:

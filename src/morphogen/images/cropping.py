@@ -1,9 +1,9 @@
 """Crops of one size at random places, and how many independent fields of view they really are."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -31,22 +31,59 @@ class Batch:
     Attributes:
         images: training images ``(B, channels, height, width)`` in [-1, 1].
         condition: vectors ``(B, width)`` of what each image is conditioned on, where that is anything.
+        text: what a text says of each image as one vector, ``(B, text width)``, where they are conditioned on one.
+        tokens: the same as a state a token, ``(B, T, text width + 1)``; the last entry is 1 for a token and 0 beyond
+            the end of the text.
         sources: images of the set that is to be translated, ``(B, channels, height, width)``, unpaired, where there
             is one.
+        context: an image in register with each, ``(B, context channels, height, width)``, where one is told.
     """
 
     images: Tensor
     condition: Tensor | None = None
     sources: Tensor | None = None
+    text: Tensor | None = None
+    tokens: Tensor | None = None
+    context: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """On a device."""
-        return replace(
-            self,
-            images=self.images.to(device, non_blocking=True),
-            condition=None if self.condition is None else self.condition.to(device, non_blocking=True),
-            sources=None if self.sources is None else self.sources.to(device, non_blocking=True),
-        )
+        return replace(self, **_moved(self, device))
+
+
+def _moved(batch: Batch, device: torch.device) -> dict[str, Any]:
+    named = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in named.items() if tensor is not None}
+
+
+class EncodedText(Protocol):
+    """What an encoder makes of a text: ``pooled`` ``(width,)``, and ``states`` ``(tokens, width)``."""
+
+    @property
+    def pooled(self) -> NDArray[np.float32]:
+        """One vector for the whole text."""
+
+    @property
+    def states(self) -> NDArray[np.float32]:
+        """One vector a token."""
+
+
+Encoder = Callable[[str], EncodedText]
+"""Reads a text; see ``pretrained.text_encoder``."""
+
+_TOKENS_TOGETHER = 8
+"""Texts of a batch are filled up to a multiple of so many tokens, so that few shapes occur."""
+
+
+def text_tensors(texts: Sequence[str], encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """The ``text`` and ``tokens`` of a batch, for one text an image."""
+    encoded = [encoder(text) for text in texts]
+    longest = -(-max(len(e.states) for e in encoded) // _TOKENS_TOGETHER) * _TOKENS_TOGETHER
+    tokens = np.zeros((len(encoded), longest, encoded[0].states.shape[1] + 1), np.float32)
+    for row, one in zip(tokens, encoded, strict=True):
+        row[: len(one.states), :-1] = one.states
+        row[: len(one.states), -1] = 1
+    return torch.from_numpy(np.stack([e.pooled for e in encoded])), torch.from_numpy(tokens)
 
 
 class RandomCrops:
@@ -63,6 +100,7 @@ class RandomCrops:
         seed: of the places and turns.
         with_masks: append the mask as a last channel, in register; see ``mask_channel``.
         purpose: number of the random stream; sets that are cropped side by side need different ones.
+        context: what is told of each image, ``(channels, height, width)`` of the image's size, cropped with it.
 
     Raises:
         Problem: an image is smaller than the crop, or lacks a mask that is asked for.
@@ -77,8 +115,10 @@ class RandomCrops:
         seed: int = 0,
         with_masks: bool = False,
         purpose: int = _PLACES,
+        context: Sequence[NDArray[np.float32]] = (),
     ) -> None:
         self._pictures = list(images)
+        self._context = context
         require_room(self._pictures, size)
         if with_masks:
             require_masks(self._pictures)
@@ -97,15 +137,23 @@ class RandomCrops:
         """Crops from ``first`` on: ``(count, channels, height, width)`` in [-1, 1]; with masks one channel more."""
         return torch.from_numpy(np.stack([self._channels(self._place(k)) for k in range(first, first + count)]))
 
-    def batch(self, first: int, count: int, conditions: Conditions) -> Batch:
-        """The same with the condition of each crop."""
-        if not conditions:
-            return Batch(self(first, count))
+    def batch(self, first: int, count: int, conditions: Conditions, encoder: Encoder | None = None) -> Batch:
+        """The same with the condition of each crop; ``encoder`` reads their texts."""
         places = [self._place(k) for k in range(first, first + count)]
         images = torch.from_numpy(np.stack([self._channels(place) for place in places]))
+        context = None
+        if self._context:
+            context = torch.from_numpy(np.stack([place.of(self._context[place.picture]) for place in places]))
+        if not conditions:
+            return Batch(images, context=context)
         crops = [self._crop(place) for place in places]
-        vectors = [conditions.encode(conditions.values_of(crop.labels, crop.mask)) for crop in crops]
-        return Batch(images, torch.from_numpy(np.stack(vectors)))
+        values = [conditions.values_of(crop.labels, crop.mask) for crop in crops]
+        vectors = torch.from_numpy(np.stack([conditions.encode(v) for v in values]))
+        if conditions.text is None:
+            return Batch(images, vectors, context=context)
+        assert encoder is not None
+        text, tokens = text_tensors([conditions.text_of(v) for v in values], encoder)
+        return Batch(images, vectors, text=text, tokens=tokens, context=context)
 
     def crop(self, index: int) -> Picture:
         """Crop ``index`` as it was measured, flipped and turned."""
@@ -167,16 +215,22 @@ class Batches:
         crops: of the training images.
         conditions: what they are conditioned on.
         sources: of the set that is to be translated into such images, where there is one.
+        encoder: of the text that they are conditioned on, where there is one.
     """
 
     def __init__(
-        self, crops: RandomCrops, conditions: Conditions | None = None, sources: RandomCrops | None = None
+        self,
+        crops: RandomCrops,
+        conditions: Conditions | None = None,
+        sources: RandomCrops | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.crops, self.conditions, self.sources = crops, conditions or Conditions(), sources
+        self.encoder = encoder
 
     def __call__(self, first: int, count: int) -> Batch:
         """Images ``first`` to ``first + count - 1`` by running number."""
-        batch = self.crops.batch(first, count, self.conditions)
+        batch = self.crops.batch(first, count, self.conditions, self.encoder)
         return batch if self.sources is None else replace(batch, sources=self.sources(first, count))
 
 

@@ -172,7 +172,14 @@ class Method(GenerativeMethod):
             Phase("reader", trains=("reader",), learning_rate=settings.reader_learning_rate, falls=True),
             Phase("generator", trains=("generator",), learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False),
             *with_lazy_penalty(
-                Phase("discriminator", trains=("discriminator",), learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False),
+                Phase(
+                    "discriminator",
+                    trains=("discriminator",),
+                    learning_rate=rate,
+                    betas=(0.0, 0.99),
+                    falls=True,
+                    clips=False,
+                ),
                 "slope",
                 settings.r1_every,
             ),

@@ -111,7 +111,14 @@ class Method(GenerativeMethod):
         self.phases = (
             Phase("generator", trains=("generator",), learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False),
             *with_lazy_penalty(
-                Phase("discriminator", trains=("discriminator",), learning_rate=rate, betas=(0.0, 0.99), falls=True, clips=False),
+                Phase(
+                    "discriminator",
+                    trains=("discriminator",),
+                    learning_rate=rate,
+                    betas=(0.0, 0.99),
+                    falls=True,
+                    clips=False,
+                ),
                 "slope",
                 settings.r1_every,
             ),

@@ -6,7 +6,7 @@ logging are not its business. To add one, see docs/add_a_method.md.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ __all__ = [
     "Loss",
     "MethodSettings",
     "Phase",
+    "Reconstructs",
     "SampleRequest",
     "Sizes",
     "StyleBased",
@@ -66,12 +67,14 @@ class Task:
         augmentations: what may be done to an image in front of a discriminator so that it still is one of this kind,
             some of ``specimens.specimen.AUGMENTATIONS``.
         mask_channels: how many of the last channels are masks.
+        context_channels: channels of the image in register that is told with each image; 0 for none.
     """
 
     shape: ImageShape
     conditions: Conditions = field(default_factory=Conditions)
     augmentations: frozenset[str] = frozenset()
     mask_channels: int = 0
+    context_channels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ class Phase:
         learning_rate: at its highest.
         betas: decay of Adam's two moments.
         falls: whether the learning rate falls to zero as a half cosine over the budget.
-        warm_up_images: images over which the learning rate rises from zero.
+        warm_up_images: images, of those that its optimiser learnt from, over which the learning rate rises from zero.
+        during: the share of the budget at which it begins, and at which it ends. Over this part its rate falls.
         clips: whether a gradient longer than the plan's limit is shortened. Not where phases share an optimiser and
             the weight of a penalty is to count: shortened one by one, their gradients lose their ratio.
     """
@@ -124,6 +128,11 @@ class Phase:
     falls: bool = False
     warm_up_images: int = 0
     clips: bool = True
+    during: tuple[float, float] = (0.0, 1.0)
+
+    def runs(self, fraction: float) -> bool:
+        """Whether it runs at a share of the budget; what ends with the budget also runs in a last step beyond it."""
+        return self.during[0] <= fraction and (fraction < self.during[1] or self.during[1] >= 1)
 
 
 def with_lazy_penalty(phase: Phase, penalty: str, every: int) -> tuple[Phase, ...]:
@@ -167,18 +176,35 @@ class SampleRequest:
     Attributes:
         steps: solver steps, where a method has a solver.
         condition: vectors ``(n, width)``, where the method is conditioned; it must be given then.
+        text: vectors of texts ``(n, text width)``, where the method was trained with texts.
+        tokens: their states a token, as in ``Batch``.
+        context: images in register ``(n, context channels, height, width)``, where the method was trained with them;
+            of the size of the images to be drawn.
         sources: images ``(n, channels, height, width)`` in [-1, 1] to translate, where the method translates; of
             any size that the method's ``sizes`` allow.
         reverse: translate the other way, from images like the training images to images like the sources.
         truncation: how far styles may be from their mean, 0 to 1, where the method is style-based; None for its
             own choice.
+        solver: name of a file of ``mathematics.solvers``, where the method is a denoiser; None for its own choice.
+        guidance: weight of the condition, where the method is a conditioned denoiser; None for its own choice.
+        guidance_interval: lowest and highest noise level that is guided; None for its own choice.
+        size: height and width of the images, where the method is a denoiser and they are larger than those of training.
+        overlap: pixels that the windows share at least through which such images are seen; None for its own choice.
     """
 
     steps: int | None = None
     condition: Tensor | None = None
+    text: Tensor | None = None
+    tokens: Tensor | None = None
+    context: Tensor | None = None
     sources: Tensor | None = None
     reverse: bool = False
     truncation: float | None = None
+    solver: str | None = None
+    guidance: float | None = None
+    guidance_interval: tuple[float, float] | None = None
+    size: tuple[int, int] | None = None
+    overlap: int | None = None
 
 
 class Trainable(nn.Module, ABC):
@@ -211,6 +237,17 @@ class Trainable(nn.Module, ABC):
             randomness: one stream an image; the only source of chance.
         """
 
+    def begin(self, phase: str, batches: Callable[[int, int], Batch]) -> None:
+        """Get ready for a phase, before its first step and again where a run is resumed within it; by default nothing.
+
+        The place for what needs networks that an earlier phase has trained. What cannot be computed again to the bit
+        belongs into buffers.
+
+        Args:
+            phase: its name.
+            batches: (first, count) to training images by running number, the same on all processes.
+        """
+
     def observe(self, parts: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
         """Take in what a phase found, after its step; by default nothing.
 
@@ -231,7 +268,10 @@ class GenerativeMethod(Trainable):
         compiled: sub-modules that gain from torch.compile. None that a penalty differentiates twice, which
             compiled modules don't allow.
         conditional: whether it cannot, may or must be conditioned on something.
+        reads_text: whether one of its conditions may be a free text.
+        takes_context: whether it can be told an image in register, as a mask.
         translates: whether it makes its images from those of another set.
+        learns_from: whether it needs a trained method to learn from.
 
     Attributes:
         task: what it is to learn.
@@ -243,7 +283,10 @@ class GenerativeMethod(Trainable):
     title: ClassVar[str]
     compiled: ClassVar[tuple[str, ...]] = ()
     conditional: ClassVar[Literal["no", "may", "must"]] = "no"
+    reads_text: ClassVar[bool] = False
+    takes_context: ClassVar[bool] = False
     translates: ClassVar[bool] = False
+    learns_from: ClassVar[bool] = False
     learnt_through: str = ""
 
     def __init__(self, settings: MethodSettings, task: Task) -> None:
@@ -259,6 +302,14 @@ class GenerativeMethod(Trainable):
     @abstractmethod
     def sizes(cls, settings: Any) -> Sizes:
         """Image sizes that can be taken under these settings."""
+
+    def learn_from(self, teacher: "GenerativeMethod") -> None:
+        """Be taught by a trained method, before training starts and again where it is resumed, if ``learns_from``.
+
+        Raises:
+            TypeError: it learns from images alone.
+        """
+        raise TypeError(f"{self.title} learns from images alone")
 
     def prepare(self, images: Tensor) -> None:
         """Measure what must be known of the data, once, before training starts; by default nothing.
@@ -299,7 +350,15 @@ class StyleBased(Protocol):
         """Images ``(B, channels, height, width)`` of styles; without randomness the noise inputs are zero."""
 
 
-METHODS = Catalogue("morphogen.methods", "method", frozenset({"method"}))
+@runtime_checkable
+class Reconstructs(Protocol):
+    """A method that contains an autoencoder, whose loss of detail its images cannot be without."""
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images ``(B, channels, height, width)`` in [-1, 1] as the autoencoder gives them back, without chance."""
+
+
+METHODS = Catalogue("morphogen.methods", "method", frozenset({"method", "denoising"}))
 
 
 def method_names() -> list[str]:

@@ -138,6 +138,11 @@ class Method(GenerativeMethod):
             },
         )
 
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images as the mean of their latent gives them back, without the noise of the observation."""
+        again: Tensor = self.decoder(self.encoder(images)[0]).clamp(-1, 1)
+        return again
+
     def sample(self, request: SampleRequest, randomness: Randomness) -> Tensor:
         """Decode draws from the prior."""
         images: Tensor = self.decoder(randomness.normal(self.settings.latent_dimensions))

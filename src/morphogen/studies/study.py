@@ -52,7 +52,14 @@ from morphogen.studies.recipe import (
     read_recipe,
 )
 from morphogen.training.run import Run, command_line
-from morphogen.training.train import DivergedError, require_conditions, require_sources, train, uses_gpu
+from morphogen.training.train import (
+    DivergedError,
+    require_conditions,
+    require_sources,
+    require_teacher,
+    train,
+    uses_gpu,
+)
 from morphogen.usefulness.usefulness import require_trainable, usefulness
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
@@ -143,7 +150,7 @@ def study(
                 records.append(record)
     except KeyboardInterrupt:
         if where is not None:
-            where.print(f"Stopped; everything so far is kept, go on with --continue --out {target}")
+            where.print(f"Stopped; everything so far is kept, and the study can go on in {target}")
         raise
     state.wait_for_everyone()
     if not state.is_main_process:
@@ -226,6 +233,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     compared = dict(another)
     for method in dict.fromkeys(recipe.method_of(row) for row in recipe.methods):
         require_conditions(method, prepared.conditions(method))
+        require_teacher(method, None)
         translated = prepared.sources_of(method)
         require_sources(method, images, translated, size=part.crop, with_masks=part.with_masks)
         if translated is not None:
@@ -300,12 +308,15 @@ def _folder(folder: Path | str | None, name: str, recipe: Recipe, go_on: bool, s
     written = recipe.model_dump(mode="json", exclude_none=True)
     if go_on:
         if folder is None:
-            raise Problem("it is not said which study to go on with", do="name its folder with --out")
+            raise Problem("it is not said which study to go on with", do="name its folder")
         target = Path(folder)
         try:
             kept = json.loads((target / "recipe.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise Problem(f"{target} holds no study to go on with", do="leave --continue out") from None
+            raise Problem(
+                f"{target} holds no study to go on with",
+                do="name the folder of one that was stopped, or start a new one",
+            ) from None
         if kept != written:
             raise Problem(f"{target} was started with another recipe", do="choose another folder")
         return target

@@ -98,7 +98,7 @@ def new_state(method: Trainable) -> TrainingState:
     for phase in method.phases:
         if phase.trains not in optimisers:
             optimisers[phase.trains] = torch.optim.Adam(
-                parameters_of(method, phase), lr=phase.learning_rate, betas=phase.betas
+                parameters_of(method, phase), lr=phase.learning_rate, betas=phase.betas, fused=True
             )
     return TrainingState(optimisers, AveragedWeights(method, method.averaged, method.averaging_half_life))
 
@@ -108,11 +108,19 @@ def parameters_of(method: nn.Module, phase: Phase) -> list[nn.Parameter]:
     return [p for name in phase.trains for p in method.get_submodule(name).parameters()]
 
 
-def learning_rate(phase: Phase, fraction: float, images_seen: int) -> float:
+def learning_rate(phase: Phase, fraction: float, images_learnt: int) -> float:
     """Learning rate of a phase: a linear rise over its first images, then flat or a falling half cosine."""
-    rise = min(1.0, (images_seen + 1) / phase.warm_up_images) if phase.warm_up_images else 1.0
-    fall = 0.5 * (1 + math.cos(math.pi * fraction)) if phase.falls else 1.0
+    rise = min(1.0, (images_learnt + 1) / phase.warm_up_images) if phase.warm_up_images else 1.0
+    begins, ends = phase.during
+    share = min(max((fraction - begins) / (ends - begins), 0.0), 1.0)
+    fall = 0.5 * (1 + math.cos(math.pi * share)) if phase.falls else 1.0
     return phase.learning_rate * rise * fall
+
+
+def _images_learnt(optimiser: torch.optim.Adam, batch_size: int) -> int:
+    """Images that an optimiser has learnt from: Adam counts its steps, also over a resumption."""
+    counts = (state.get("step", 0) for state in optimiser.state.values())
+    return int(next(counts, 0)) * batch_size
 
 
 def fit(
@@ -139,6 +147,7 @@ def fit(
     """
     count = method.settings.batch_size // accelerator.num_processes
     started = time.perf_counter() - state.seconds
+    begun: set[str] = set()
     method.train()
     while not state.finished:
         first = state.images_seen + accelerator.process_index * count
@@ -148,8 +157,11 @@ def fit(
         losses: dict[str, Tensor] = {}
         norms: dict[str, Tensor] = {}
         for index, phase in enumerate(method.phases):
-            if state.step % phase.every:
+            if state.step % phase.every or not phase.runs(fraction):
                 continue
+            if phase.name not in begun:
+                begun.add(phase.name)
+                method.begin(phase.name, batches)
             parameters = parameters_of(method, phase)
             _only_these_learn(method, parameters)
             randomness = Randomness.of_images(
@@ -165,7 +177,7 @@ def fit(
                 raise NotFiniteError(phase.name, state.step + 1)
             optimiser = state.optimisers[phase.trains]
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(phase, fraction, state.images_seen)
+                group["lr"] = learning_rate(phase, fraction, _images_learnt(optimiser, method.settings.batch_size))
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             del parts["total"]

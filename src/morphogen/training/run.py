@@ -9,6 +9,7 @@
 Nothing is a pickle.
 """
 
+import hashlib
 import json
 import platform
 import sys
@@ -24,6 +25,7 @@ from torch import Tensor
 
 import morphogen
 from morphogen.images.conditions import Conditions
+from morphogen.images.context import Context
 from morphogen.images.intensity import IntensityMap
 from morphogen.methods.method import GenerativeMethod, ImageShape, Task, method_class, method_settings
 from morphogen.problems import Problem
@@ -75,6 +77,20 @@ class TrainingImages(BaseModel):
     spacing_um: tuple[float | None, float | None]
 
 
+class Teacher(BaseModel):
+    """The run that a run learnt from.
+
+    Attributes:
+        folder: where it was.
+        weights: SHA-256 of the file of its weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    weights: str
+
+
 class RunRecord(BaseModel):
     """Contents of ``run.json``."""
 
@@ -89,9 +105,11 @@ class RunRecord(BaseModel):
     intensity: IntensityMap
     images: TrainingImages
     conditions: Conditions = Conditions()
+    context: Context | None = None  # the image in register that is told with each image
     augmentations: tuple[str, ...] = ()
     sources: TrainingImages | None = None  # what is translated, by a method that translates
     source_intensity: IntensityMap | None = None
+    teacher: Teacher | None = None  # where the method learns from another run
     parameters: int
     lineage: Lineage
 
@@ -125,7 +143,8 @@ class Run:
     def task(self) -> Task:
         """What the method is to learn."""
         record = self.record
-        return Task(self.shape, record.conditions, frozenset(record.augmentations), int(record.with_masks))
+        told = 0 if record.context is None else record.context.channels
+        return Task(self.shape, record.conditions, frozenset(record.augmentations), int(record.with_masks), told)
 
     def new_method(self) -> GenerativeMethod:
         """The method with fresh weights, the same for the same seed; the caller's random state is not touched."""
@@ -144,6 +163,19 @@ class Run:
         tensors, _ = _read_tensors(self.folder / "weights.safetensors")
         method.load_state_dict(tensors)
         return method.eval().requires_grad_(False)
+
+    @property
+    def as_teacher(self) -> Teacher:
+        """What is recorded with a run that learns from this one.
+
+        Raises:
+            Problem: training has not saved any weights yet.
+        """
+        path = self.folder / "weights.safetensors"
+        _require(path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Teacher(folder=str(self.folder.absolute()), weights=digest)
 
     @property
     def has_state(self) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from morphogen.images.conditions import Conditions
+from morphogen.images.conditions import Conditions, TextCondition, known_as, listed
+from morphogen.images.context import Context
 from morphogen.images.cropping import (
     SOURCE_PLACES,
     Batches,
@@ -42,6 +43,7 @@ from morphogen.methods.method import (
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
+from morphogen.training.captions import encoder_of, text_condition
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, fit, new_state
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
 from morphogen.whole_files import new_folder, require_space, write_text_whole
@@ -78,7 +80,10 @@ def train(
     with_masks: bool = False,
     conditions: Sequence[str] = (),
     fraction: str | None = None,
+    text_encoder: Path | str | None = None,
+    context: ImageSet | Literal["masks"] | None = None,
     sources: ImageSet | None = None,
+    teacher: Run | None = None,
     augmentations: frozenset[str] | None = None,
     precision: str | None = None,
     compiled: bool = False,
@@ -107,7 +112,13 @@ def train(
         conditions: names of what the images are conditioned on: labels of the pictures, words or numbers, or the
             area fraction of their masks, which is measured in each crop.
         fraction: what that fraction is called, "porosity".
+        text_encoder: folder of the encoder that reads captions, where "caption" is a condition and the method reads
+            texts; by default MiniLM, from its package.
+        context: what a denoising method is told of each image beside conditions: its mask, or another image of the
+            same place, of the same name and size. It makes images for such masks or images, then.
         sources: for a method that translates: the set that it makes such images from.
+        teacher: for a method that learns from another: the trained run; see ``training.distil``, which calls this
+            with all that has to be as it was there.
         augmentations: what a discriminator may see done to images; by default what the symmetries allow, see
             ``specimens.specimen.augmentations``.
         precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere.
@@ -126,6 +137,10 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the state was saved.
     """
     folder = Path(folder)
+    require_teacher(method, teacher)
+    if teacher is not None:
+        record = teacher.record
+        settings = {**(settings or {}), "teacher": record.method, "teacher_settings": record.settings}
     if seconds is None and images_seen is None:
         seconds = 600.0
     on_gpu = uses_gpu(cpu)
@@ -154,7 +169,8 @@ def train(
             do="choose a batch size that is a multiple of the number of processes",
         )
     asked = _Asked(
-        method, images, plan, size, wanted, symmetries, clip_percent, with_masks, tuple(conditions), fraction, sources,
+        method, images, plan, size, wanted, symmetries, clip_percent, with_masks, tuple(conditions), fraction,
+        text_condition(method, conditions, text_encoder), context, sources, teacher,
         _where_pixels_are_square(allowed_augmentations(symmetries) if augmentations is None else augmentations, images),
     )  # fmt: skip
     with accelerator.main_process_first():
@@ -164,9 +180,14 @@ def train(
             run = _started(folder, asked)
         else:
             run = Run(folder)
-    crops = asked.crops(run.record.intensity)
-    batches = Batches(crops, run.record.conditions, asked.source_crops(run.record.source_intensity))
+    crops = asked.crops(run.record.intensity, run.record.context)
+    conditions_of_run = run.record.conditions
+    batches = Batches(
+        crops, conditions_of_run, asked.source_crops(run.record.source_intensity), encoder_of(conditions_of_run)
+    )
     model = run.new_method().to(accelerator.device)
+    if teacher is not None:
+        model.learn_from(teacher.trained_method().to(accelerator.device))
     if go_on and run.has_state:
         state = run.load_state(model)
     else:
@@ -236,7 +257,10 @@ class _Asked:
     with_masks: bool
     conditions: tuple[str, ...]
     fraction: str | None
+    text: TextCondition | None
+    told: ImageSet | Literal["masks"] | None
     sources: ImageSet | None
+    teacher: Run | None
     augmentations: frozenset[str]
 
     @property
@@ -248,10 +272,31 @@ class _Asked:
         return ImageShape(self.images[0].channels + self.with_masks, *self.size)
 
     def task(self, conditions: Conditions) -> Task:
-        return Task(self.shape, conditions, self.augmentations, int(self.with_masks))
+        context = self.context
+        told = 0 if context is None else context.channels
+        return Task(self.shape, conditions, self.augmentations, int(self.with_masks), told)
 
-    def crops(self, intensity: IntensityMap) -> RandomCrops:
-        return RandomCrops(self.images, self.size, intensity, self.symmetries, self.plan.seed, self.with_masks)
+    @property
+    def context(self) -> Context | None:
+        """The image in register that is told with each image."""
+        if self.told is None:
+            return None
+        found = Context.of(self.told, self.images)
+        known = None if self.teacher is None else self.teacher.record.context
+        return found if known is None else found.model_copy(update={"intensity": known.intensity})
+
+    @property
+    def intensity(self) -> IntensityMap:
+        """The map of the training images, or that which a teacher knows."""
+        if self.teacher is not None:
+            return self.teacher.record.intensity
+        return IntensityMap.of(self.images, self.clip_percent)
+
+    def crops(self, intensity: IntensityMap, context: Context | None = None) -> RandomCrops:
+        told = () if context is None or self.told is None else context.all_channels(self.told, self.images)
+        return RandomCrops(
+            self.images, self.size, intensity, self.symmetries, self.plan.seed, self.with_masks, context=told
+        )
 
     def source_crops(self, intensity: IntensityMap | None) -> RandomCrops | None:
         if self.sources is None or intensity is None:
@@ -262,7 +307,9 @@ class _Asked:
 
     def seen_conditions(self, intensity: IntensityMap) -> Conditions:
         """The conditions with their ranges in the crops that training will see."""
-        declared = Conditions.of(self.conditions, list(self.images), self.fraction)
+        if self.teacher is not None:  # which reads them on the scales of its own training
+            return self.teacher.record.conditions
+        declared = Conditions.of(self.conditions, list(self.images), self.fraction, self.text)
         if not declared:
             return declared
         crops = (self.crops(intensity).crop(k) for k in range(SEEN_CONDITIONS))
@@ -282,6 +329,65 @@ class _Asked:
         require_room(self.images, self.size)
         if self.with_masks:
             require_masks(self.images)
+        require_context(self.method, self.images, self.told, with_masks=self.with_masks)
+        if self.teacher is not None:
+            self._check_against(self.teacher.record)
+
+    def _check_against(self, known: RunRecord) -> None:
+        """Refuse a student of other images than its teacher's, or of other conditions."""
+        names, dtype = known.conditions.names, self.images[0].pixels.dtype.name
+        told = None if self.context is None else (self.context.kind, self.context.channels)
+        for what, taught, wanted in (
+            ("crops of", known.shape[1:], self.size),
+            ("masks:", known.with_masks, self.with_masks),
+            ("channels:", known.shape[0] - known.with_masks, self.images[0].channels),
+            ("pixels of", known.intensity.dtype, dtype),
+            ("conditions", sorted(names), sorted({known_as(name, names) or name for name in self.conditions})),
+            ("context", None if known.context is None else (known.context.kind, known.context.channels), told),
+        ):
+            if taught != wanted:
+                raise Problem(
+                    f"the teacher was trained with {what} {taught}, and here is {wanted}",
+                    do="give images like those that it was trained on, and leave the rest as it was there",
+                )
+        require_labels(known.conditions, self.images)
+
+
+def require_teacher(method: str, teacher: Run | None) -> None:
+    """Refuse a method without the run that it has to learn from, and a run that it cannot learn from.
+
+    Raises:
+        Problem: what is wrong, and what to do.
+    """
+    learns = method_class(method).learns_from
+    if teacher is None and learns:
+        raise Problem(f"{method} learns from a trained run", do="name one: morphogen distil RUN IMAGES")
+    if teacher is not None and not learns:
+        raise Problem(f"{method} learns from images alone", do="leave the teacher out")
+    if teacher is not None:
+        teacher.as_teacher  # noqa: B018  # refuses a run that has no weights yet
+
+
+def require_labels(conditions: Conditions, images: ImageSet) -> None:
+    """Refuse images of which these conditions are not known, or of a class that they don't know.
+
+    Raises:
+        Problem: what is missing.
+    """
+    masked = any(number.of_mask for number in conditions.numbers)
+    labelled = [name for name in conditions.names if name not in {n.name for n in conditions.numbers if n.of_mask}]
+    if masked:
+        require_masks(images)
+    for picture in images:
+        for name in labelled:
+            if known_as(name, picture.labels) is None:
+                raise Problem(
+                    f"{picture.origin.source or picture.origin.specimen} has no label '{name}', on which the run is"
+                    " conditioned",
+                    do="give images with the labels of those that it was trained on",
+                )
+        if conditions:
+            conditions.encode(conditions.values_of(picture.labels, picture.mask))
 
 
 def require_conditions(method: str, conditions: Sequence[str]) -> None:
@@ -299,6 +405,24 @@ def require_conditions(method: str, conditions: Sequence[str]) -> None:
             f"{method} needs something to be conditioned on",
             do="name a label of the images, or the area fraction of their masks",
         )
+
+
+def require_context(
+    method: str, images: ImageSet, told: ImageSet | Literal["masks"] | None, *, with_masks: bool
+) -> None:
+    """Refuse images in register that a method cannot be told.
+
+    Raises:
+        Problem: what is wrong, and what to do.
+    """
+    if told is None:
+        return
+    if not method_class(method).takes_context:
+        able = listed(n for n in method_names() if method_class(n).takes_context and not method_class(n).learns_from)
+        raise Problem(f"{method} can be told no mask and no other image", do=f"leave it out, or choose among {able}")
+    if isinstance(told, str) and with_masks:
+        raise Problem("masks are both to be told and to be made", do="choose one of the two")
+    Context.of(told, images)
 
 
 def require_sources(
@@ -358,7 +482,7 @@ def _in_words(pixel_sizes: Sequence[tuple[float, float]]) -> str:
 def _started(folder: Path, asked: _Asked) -> Run:
     """Check everything, then make the folder: a refused run leaves nothing behind."""
     asked.check()
-    intensity = IntensityMap.of(asked.images, asked.clip_percent)
+    intensity = asked.intensity
     conditions = asked.seen_conditions(intensity)
     with torch.device("meta"):  # to be counted, not to be used
         method_to_count = asked.kind(asked.settings, asked.task(conditions))
@@ -374,9 +498,11 @@ def _started(folder: Path, asked: _Asked) -> Run:
         intensity=intensity,
         images=_training_images(asked.images, asked),
         conditions=conditions,
+        context=asked.context,
         augmentations=tuple(sorted(asked.augmentations)),
         sources=None if asked.sources is None else _training_images(asked.sources, asked),
         source_intensity=None if asked.sources is None else IntensityMap.of(asked.sources, asked.clip_percent),
+        teacher=None if asked.teacher is None else asked.teacher.as_teacher,
         parameters=parameters,
         lineage=Lineage.now(),
     )
@@ -414,12 +540,19 @@ def _resumed(folder: Path, asked: _Asked) -> Run:
         raise Problem(
             f"{folder} was started with seed {run.record.plan.seed}, not {asked.plan.seed}", do="give that seed"
         )
+    taught = None if run.record.teacher is None else run.record.teacher.weights
+    if asked.teacher is not None and asked.teacher.as_teacher.weights != taught:
+        raise Problem(
+            f"{folder} has not learnt from the weights in {asked.teacher.folder}", do="give the run that it learnt from"
+        )
+    names = run.record.conditions.names
     for what, started, wanted in (
         ("crops of", (run.shape.height, run.shape.width), asked.size),
         ("masks:", run.record.with_masks, asked.with_masks),
         ("precision", run.record.plan.precision, asked.plan.precision),
         ("compiling:", run.record.plan.compile, asked.plan.compile),
-        ("conditions", sorted(run.record.conditions.names), sorted(set(asked.conditions))),
+        ("conditions", sorted(names), sorted({known_as(name, names) or name for name in asked.conditions})),
+        ("context", run.record.context, asked.context),
         ("symmetries", run.record.images.symmetries, tuple(sorted(asked.symmetries))),
         ("augmentations", run.record.augmentations, tuple(sorted(asked.augmentations))),
         *(

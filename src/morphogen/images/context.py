@@ -1,0 +1,133 @@
+"""What a method is told beside conditions: an image in register with each image, its mask or another one of the place.
+
+A mask is told as the distance from its border, as it is learnt (``mask_channel``); another image by the intensity map
+of its own set.
+"""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from morphogen.images.cropping import require_masks
+from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.intensity import IntensityMap
+from morphogen.images.mask_channel import channel_of_mask
+from morphogen.images.picture import Picture
+from morphogen.problems import Problem
+
+T = TypeVar("T", bound=np.generic)
+
+
+class Context(BaseModel):
+    """What the images in register are.
+
+    Attributes:
+        kind: masks of the images, or images of another set.
+        channels: of each.
+        intensity: map of the grey levels of images.
+        fingerprint: of the images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["masks", "images"]
+    channels: int = 1
+    intensity: IntensityMap | None = None
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, given: ImageSet | Literal["masks"], images: ImageSet) -> "Context":
+        """The context that goes with these training images.
+
+        Args:
+            given: "masks", or the other images, each called as the image that it goes with.
+            images: training images.
+
+        Raises:
+            Problem: a mask or an image is missing, or is of another size.
+        """
+        if isinstance(given, str):
+            require_masks(images)
+            return cls(kind="masks")
+        others = partners(images, given)
+        return cls(
+            kind="images",
+            channels=others[0].channels,
+            intensity=IntensityMap.of(others),
+            fingerprint=others.fingerprint,
+        )
+
+    def channels_of(self, picture: Picture) -> NDArray[np.float32]:
+        """The context ``(channels, height, width)`` in [-1, 1], from the image itself or from the other image.
+
+        Raises:
+            Problem: it has no mask, or another number of channels than in training.
+        """
+        if self.kind == "masks":
+            require_masks([picture])
+            assert picture.mask is not None
+            return channel_of_mask(picture.mask)
+        assert self.intensity is not None
+        if picture.channels != self.channels:
+            raise Problem(
+                f"{name_of(picture)} has {picture.channels} channels, and the run was told images of {self.channels}",
+                do="give images like those of training",
+            )
+        return self.intensity.to_unit(picture.pixels)
+
+    def all_channels(self, given: ImageSet | Literal["masks"], images: ImageSet) -> list[NDArray[np.float32]]:
+        """The context of each training image."""
+        return [self.channels_of(p) for p in (images if isinstance(given, str) else partners(images, given))]
+
+
+def partners(images: ImageSet, others: ImageSet) -> Pictures:
+    """The other image that goes with each image: the one of the same name, without folder and ending.
+
+    Raises:
+        Problem: one is missing, there are two of a name, or it is of another size.
+    """
+    by_name: dict[str, Picture] = {}
+    for other in others:
+        if name_of(other) in by_name:
+            raise Problem(f"two of the other images are called {name_of(other)}", do="give one for each image")
+        by_name[name_of(other)] = other
+    found = []
+    for picture in images:
+        if name_of(picture) not in by_name:
+            raise Problem(f"no other image is called {name_of(picture)}", do="call both images of a place alike")
+        other = by_name[name_of(picture)]
+        if other.size != picture.size:
+            height, width = other.size
+            raise Problem(
+                f"{name_of(picture)} is {picture.size[0]} x {picture.size[1]}, and the other image of that name is"
+                f" {height} x {width}",
+                do="bring both to one size, in register",
+            )
+        found.append(other)
+    return Pictures(found, "context")
+
+
+def name_of(picture: Picture) -> str:
+    """What an image is called: its file's name without the ending, and which slice of a volume it is."""
+    stem = Path(picture.origin.source or picture.origin.specimen).stem
+    return stem if picture.origin.slice is None else f"{stem}, slice {picture.origin.slice}"
+
+
+def middle(channels: NDArray[T], size: tuple[int, int]) -> NDArray[T]:
+    """The middle of a context ``(channels, height, width)``, of a size.
+
+    Raises:
+        Problem: it is smaller.
+    """
+    height, width = size
+    rows, columns = channels.shape[1:]
+    if rows < height or columns < width:
+        raise Problem(
+            f"a mask or image to be told is {rows} x {columns}, smaller than the {height} x {width} to be drawn",
+            do="give larger ones, or draw smaller images",
+        )
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return channels[:, top : top + height, left : left + width]

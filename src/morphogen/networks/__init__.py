@@ -1,0 +1,1 @@
+"""Networks that several methods use unchanged: layers and shapes, no loss and no sampling."""

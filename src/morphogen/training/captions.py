@@ -1,0 +1,46 @@
+"""How a run reads captions: by one encoder, whose weights are on record."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from morphogen.images.conditions import CAPTION, Conditions, TextCondition, listed
+from morphogen.methods.method import method_class, method_names
+from morphogen.pretrained.text_encoder import TextEncoder, text_encoder
+from morphogen.problems import Problem
+
+
+def text_condition(method: str, conditions: Sequence[str], folder: Path | str | None) -> TextCondition | None:
+    """How the captions among the conditions are read, where the method reads texts.
+
+    Raises:
+        Problem: no text encoder can be found, or one is given and there is nothing to read.
+    """
+    if CAPTION not in conditions or not method_class(method).reads_text:
+        if folder is not None:
+            able = listed(n for n in method_names() if method_class(n).reads_text and not method_class(n).learns_from)
+            raise Problem(
+                f"a text encoder is given, and {method} reads no captions"
+                if CAPTION in conditions
+                else "a text encoder is given, and caption is no condition",
+                do=f"leave it out, or condition one of {able} on caption",
+            )
+        return None
+    found = text_encoder(folder)
+    place = None if folder is None else str(Path(folder).absolute())
+    return TextCondition(name=CAPTION, encoder=found.sha256, width=found.width, folder=place)
+
+
+def encoder_of(conditions: Conditions) -> TextEncoder | None:
+    """The encoder that a run's captions are read by.
+
+    Raises:
+        Problem: it cannot be found, or is another one than training had.
+    """
+    if conditions.text is None:
+        return None
+    found = text_encoder(conditions.text.folder)
+    if found.sha256 != conditions.text.encoder:
+        raise Problem(
+            f"the text encoder at {found.folder} is not the one that the run learnt from", do="bring that one back"
+        )
+    return found
