@@ -16,7 +16,8 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	@# Two at a time with one thread each.
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 benchmark: $(READY)
 	$(BIN)/python benchmarks/speed.py

@@ -4,9 +4,9 @@
     x <- x + e_i s(x, sigma_i) + sqrt(2 e_i) z,  a few times at each falling sigma_i    2019, algorithm 1
 
 With s = -network / sigma (2020, technique 3) the loss is the plain squared error of the noise, at noise levels that are
-geometric (2020, technique 2): log uniform here. The highest level is about the largest distance between two training
-images (2020, technique 1), the images having variance 1: ``prepare`` measures it where ``highest_noise`` is not given.
-Steps of the dynamics are chosen by technique 4, weights are averaged (technique 5).
+geometric (2020, technique 2): log uniform here. The highest level should be about the largest distance between two
+training images (2020, technique 1): sqrt(2 d) for d independent pixels of variance 1, and less where they depend on each
+other, as they do. Steps of the dynamics are chosen by technique 4, weights are averaged (technique 5).
 
 Deviation: the network is told the noise level, as in 2019, by an embedding; and it sees images of variance 1, the
 preconditioning of Karras et al. 2022.
@@ -24,7 +24,6 @@ class Settings(UNetSettings):
     """Settings of score matching with Langevin dynamics."""
 
     levels: LevelsOfTraining = Field(default="log_uniform", description="noise levels of training: geometric")
-    highest_noise: float = Field(default=50.0, gt=0, description="highest noise level, where sampling starts")
     predicts: Target = Field(default="epsilon", description="what the network predicts")
     solver: str = Field(default="annealed_langevin", description="how images are drawn, see docs/solvers.md")
     sample_steps: int = Field(default=100, ge=1, description="noise levels that the solver visits")

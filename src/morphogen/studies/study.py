@@ -51,6 +51,7 @@ from morphogen.studies.recipe import (
     as_recipe,
     read_recipe,
 )
+from morphogen.training.captions import text_condition
 from morphogen.training.run import Run, command_line
 from morphogen.training.train import (
     DivergedError,
@@ -243,21 +244,23 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
             blank = (replace(p, pixels=np.zeros(p.pixels.shape, images[0].pixels.dtype)) for p in translated)
             compared["the sources"] = Pictures(blank, "the sources")
     _require_evaluation(divided, compared, part, recipe)
-    declared = Conditions.of(part.conditions, list(divided.training), kind.fraction)
-    _require_other_features(prepared, recipe, shape, declared, cpu)
+    # Whether or not a method is conditioned: a label that is missing is a slip of the recipe.
+    read = (text_condition(recipe.method_of(row), part.conditions, None) for row in recipe.methods)
+    Conditions.of(part.conditions, list(divided.training), kind.fraction, next(filter(None, read), None))
+    _require_other_features(prepared, recipe, shape, cpu)
     return prepared
 
 
-def _require_other_features(
-    prepared: _Prepared, recipe: Recipe, shape: ImageShape, declared: Conditions, cpu: bool
-) -> None:
+def _require_other_features(prepared: _Prepared, recipe: Recipe, shape: ImageShape, cpu: bool) -> None:
     """Refuse a method that would be scored by nothing but the features that it is trained to please."""
-    through = {}
+    through, training = {}, list(prepared.split.training)
+    fraction = kind_of_specimen(prepared.recipe.kind).fraction
     for row in recipe.methods:
         name = recipe.method_of(row)
         method = method_class(name)
         suited = method.suited(method_settings(name, recipe.settings_of(row)), on_gpu=uses_gpu(cpu))
-        conditions = declared if prepared.conditions(name) else Conditions()
+        names = prepared.conditions(name)
+        conditions = Conditions.of(names, training, fraction, text_condition(name, names, None))
         with torch.device("meta"):  # to be asked, not to be used
             learnt_through = method(suited, Task(shape, conditions)).learnt_through
         if learnt_through:
