@@ -1,6 +1,7 @@
 """Captions: what an image is conditioned on in words, read by one encoder that goes on record."""
 
 import importlib.util
+import shutil
 
 import numpy as np
 import pytest
@@ -66,12 +67,12 @@ def test_a_folder_without_an_encoder_is_named(tmp_path):
 
 def test_where_no_encoder_is_installed_it_is_said_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PACKAGE", "no_such_package")
-    text_encoder.cache_clear()
+    module._opened.cache_clear()
     with pytest.raises(Problem, match="no text encoder for captions can be found"):
         train("dit", captioned(), tmp_path / "run", images_seen=8, size=(16, 24), conditions=["caption"],
               settings=SMALL["dit"], cpu=True)  # fmt: skip
     assert not (tmp_path / "run").exists()
-    text_encoder.cache_clear()
+    module._opened.cache_clear()
 
 
 def captioned():
@@ -118,15 +119,43 @@ def test_an_empty_caption_is_refused(run):
         generate(run, count=1, asked={"caption": " "}, cpu=True)
 
 
+def test_a_caption_that_is_too_long_is_refused_before_training(encoder, tmp_path):
+    images = captioned()
+    last = images[3]
+    long = type(last)(last.pixels, last.spacing_um, last.origin, {**last.labels, "caption": "rock " * 80})
+    with pytest.raises(Problem, match="has 82 tokens"):
+        train("dit", type(images)([*list(images)[:3], long]), tmp_path / "run", images_seen=8, size=(16, 24),
+              settings=SMALL["dit"], conditions=["caption"], text_encoder=encoder, cpu=True)  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_its_own_encoder_and_draws_with_one_that_has_moved(encoder, tmp_path):
+    def trained(images, **options):
+        return train("dit", captioned(), tmp_path / "run", images_seen=images, size=(16, 24), settings=SMALL["dit"],
+                     conditions=["caption"], cpu=True, **options)  # fmt: skip
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(encoder, folder)
+    trained(8, text_encoder=folder)
+    assert trained(12, go_on=True).counters["images_seen"] == 12
+    with pytest.raises(Problem, match="was started with text encoder"):
+        trained(16, go_on=True, text_encoder=tiny_encoder(tmp_path / "another", seed=3))
+    folder.rename(tmp_path / "elsewhere")
+    module._opened.cache_clear()
+    with pytest.raises(Problem, match="holds no text encoder"):
+        generate(tmp_path / "run", count=1, cpu=True)
+    assert len(generate(tmp_path / "run", count=1, text_encoder=tmp_path / "elsewhere", cpu=True)) == 1
+
+
 def test_a_run_is_read_by_no_other_encoder(encoder, tmp_path):
     folder = tiny_encoder(tmp_path / "own")
     run = train("dit", captioned(), tmp_path / "run", images_seen=8, size=(16, 24), settings=SMALL["dit"],
                 conditions=["caption"], text_encoder=folder, cpu=True)  # fmt: skip
-    text_encoder.cache_clear()
+    module._opened.cache_clear()
     tiny_encoder(folder, seed=1)
     with pytest.raises(Problem, match="is not the one that the run learnt from"):
         generate(run, count=1, cpu=True)
-    text_encoder.cache_clear()
+    module._opened.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,7 @@ def test_no_problem_that_the_library_tells_names_an_option():
     told = [
         (file.relative_to(package), text.value)
         for file in package.rglob("*.py")
-        if file.name != "cli.py"
+        if file.name != "cli.py" and file.parent.name != "commands"
         for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         and getattr(call.func, "attr", getattr(call.func, "id", "")) in ("Problem", "print")

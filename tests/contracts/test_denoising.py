@@ -225,8 +225,9 @@ def plain_run(tmp_path_factory):
         ({"guidance": 2.0}, "trained without conditions, and guidance has nothing to follow"),
         ({"guidance_interval": (0.1, 2.0)}, "guidance has nothing to follow"),
         ({"size": (8, 24)}, "8 x 24 are smaller than the 16 x 24 that the network looks through"),
-        ({"size": (18, 24)}, "cannot take images of 18 x 24: choose height and width among"),
         ({"size": (32, 48), "overlap": 16}, "cannot overlap by 16 pixels: choose 0 to 15"),
+        ({"guidance": -1.0}, "a guidance of -1 leads away from the condition"),
+        ({"guidance_interval": (5.0, 1.0)}, "no noise level lies between 5 and 1"),
         ({"overlap": 4}, "an overlap of windows is given for images of one window"),
         ({"context": random_set(1)}, "was told no masks or images in training"),
     ],
@@ -236,7 +237,7 @@ def test_a_wish_that_a_denoising_run_cannot_fulfil_is_one_line(plain_run, wish, 
         generate(plain_run, count=1, cpu=True, **wish)
 
 
-@pytest.mark.parametrize("wish", [{"solver": "heun"}, {"guidance": 2.0}, {"size": (64, 64)}])
+@pytest.mark.parametrize("wish", [{"solver": "heun"}, {"guidance": 2.0}, {"size": (64, 64)}, {"steps": 5}])
 def test_what_is_no_denoiser_has_none_of_it(tmp_path, wish):
     run = train("vae", random_set(), tmp_path / "run", images_seen=8, size=(16, 24), settings=SMALL["vae"], cpu=True)
     with pytest.raises(Problem, match="vae is no denoiser and has no"):
@@ -253,3 +254,53 @@ def test_the_wrong_settings_are_refused():
         method_settings("ddpm", {"lowest_noise": 90.0})
     with pytest.raises(Problem, match="a solver among"):
         method_settings("ddpm", {"solver": "best"})
+    with pytest.raises(Problem, match="guidance_from below guidance_to"):
+        method_settings("ddpm", {"guidance_from": 3.0, "guidance_to": 2.0})
+    with pytest.raises(Problem, match="guidance needs a network that was at times told nothing"):
+        method_settings("ddpm", {"guidance": 3.0, "condition_dropout": 0.0})
+
+
+def test_guidance_without_conditions_is_refused_before_training(tmp_path):
+    with pytest.raises(Problem, match="guidance has nothing to follow without conditions"):
+        train("ddpm", random_set(), tmp_path / "run", images_seen=8, size=(16, 24),
+              settings=SMALL["ddpm"] | {"guidance": 3.0}, cpu=True)  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_windows_share_at_least_what_is_asked(tmp_path):
+    """A latent has a place for each four pixels: half a place more is a whole one."""
+    method = awake("latent_diffusion", small_task("latent_diffusion", 1, 16, 24))
+    assert method.pixels_inside == 4
+    assert method.denoiser(SampleRequest(size=(32, 48), overlap=5)).overlap == 2
+    assert method.denoiser(SampleRequest(size=(32, 48), overlap=8)).overlap == 2
+
+
+def test_each_channel_is_brought_to_variance_1(name):
+    """A mask's channel would else leave the image too little of it."""
+    method = method_class(name)(method_settings(name, SMALL[name]), small_task(name, 2, 16, 24))
+    images = torch.cat([0.1 * torch.randn(64, 1, 16, 24) - 0.5, 0.9 * torch.randn(64, 1, 16, 24)], dim=1)
+    if name == "latent_diffusion":
+        pytest.skip("its channels are those of the latent, see test_latent_diffusion")
+    method.prepare(images)
+    seen = method.encode(images, Randomness.of_images(0, 0, 64))
+    torch.testing.assert_close(seen.std((0, 2, 3)), torch.ones(2))
+    torch.testing.assert_close(method.decode(seen), images)
+
+
+def test_the_area_fraction_of_a_mask_that_is_told_is_its_own(tmp_path):
+    rocks = image_set(phantoms("rock", count=4, size=(40, 40), seed=1))
+    run = train("ddpm", rocks, tmp_path / "run", images_seen=8, size=(16, 24), settings=SMALL["ddpm"], context="masks",
+                conditions=["porosity"], fraction="porosity", cpu=True)  # fmt: skip
+    made = generate(run, count=2, context=rocks, cpu=True)
+    for picture in made:
+        assert picture.labels["asked porosity"] == pytest.approx(picture.mask.mean())
+    with pytest.raises(Problem, match="porosity is asked, and masks are told that have their own"):
+        generate(run, count=1, context=rocks, asked={"porosity": 0.3}, cpu=True)
+
+
+def test_images_of_another_pixel_type_are_no_context(tmp_path):
+    images = random_set(2, (32, 32))
+    run = train("ddpm", images, tmp_path / "run", images_seen=8, size=(16, 24), settings=SMALL["ddpm"], context=images,
+                cpu=True)  # fmt: skip
+    with pytest.raises(Problem, match="has pixels of uint16, and the run was told images of uint8"):
+        generate(run, count=1, context=random_set(1, (32, 32), dtype="uint16"), cpu=True)

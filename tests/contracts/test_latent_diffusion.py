@@ -6,13 +6,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from morphogen.generation.generate import generate
 from morphogen.images.cropping import Batch
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.latent_diffusion import Method, Settings
 from morphogen.methods.method import ImageShape, Task, method_settings
 from morphogen.problems import Problem
 from morphogen.training.fit import Plan, fit, new_state
-from small_sets import SMALL, batches, small_task
+from morphogen.training.run import Run
+from morphogen.training.train import train
+from small_sets import SMALL, batches, random_set, small_task
 
 SMALL_SETTINGS = SMALL["latent_diffusion"] | {"perceptual": "none"}
 
@@ -127,3 +130,28 @@ def test_a_phase_runs_in_its_part_of_the_budget_only():
     assert [denoising.runs(f) for f in (0.0, 0.39, 0.4, 0.99, 1.0)] == [False, False, True, True, True]
     first = replace(denoising, during=(0.0, 0.4))
     assert [first.runs(f) for f in (0.0, 0.39, 0.4, 1.0)] == [True, True, False, False]
+
+
+def early(tmp_path, images: int, **options):
+    return train("latent_diffusion", random_set(), tmp_path / "run", images_seen=images, size=(16, 24),
+                 settings=SMALL_SETTINGS | {"autoencoder_share": 0.5}, cpu=True, **options)  # fmt: skip
+
+
+def test_a_run_that_was_stopped_before_its_denoiser_began_draws_nothing(tmp_path):
+    def stop(report):
+        if report.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        early(tmp_path, 40, on_report=stop, save_every_seconds=1e-9)
+    with pytest.raises(Problem, match="stopped before its denoiser began to learn"):
+        generate(Run(tmp_path / "run"), count=1, cpu=True)
+
+
+def test_a_larger_budget_does_not_lead_back_to_the_autoencoder(tmp_path):
+    early(tmp_path, 40)
+    with pytest.raises(
+        Problem, match="begun with its phase 'denoising', which has the budget from 50% on: go on to 80"
+    ):
+        early(tmp_path, 400, go_on=True)
+    assert early(tmp_path, 80, go_on=True).counters["images_seen"] == 80

@@ -20,7 +20,7 @@ from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Origin,
 from morphogen.mathematics.randomness import Randomness, numpy_generator
 from morphogen.mathematics.solvers.solver import solver as find_solver
 from morphogen.methods.denoising import DenoisingMethod
-from morphogen.methods.method import GenerativeMethod, ImageShape, SampleRequest, StyleBased
+from morphogen.methods.method import GenerativeMethod, SampleRequest, StyleBased
 from morphogen.problems import Problem
 from morphogen.progress import console, track
 from morphogen.training.captions import encoder_of
@@ -61,6 +61,7 @@ def generate(
     size: tuple[int, int] | None = None,
     overlap: int | None = None,
     context: ImageSet | None = None,
+    text_encoder: Path | str | None = None,
     batch_size: int = 16,
     folder: Path | str | None = None,
     extension: str | None = None,
@@ -88,6 +89,7 @@ def generate(
         overlap: pixels that these windows share at least; half a window by default.
         context: for a run that is told masks or other images: images with masks, or those images, at least as large as
             what is drawn. Image k is drawn for the middle of number k; when they are used up, again from the first on.
+        text_encoder: for a run that reads captions: folder of its encoder, where that is no longer where it was.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
         extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
@@ -103,7 +105,7 @@ def generate(
     images = timed_generation(
         run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation, solver=solver,
         guidance=guidance, guidance_interval=guidance_interval, size=size, overlap=overlap, context=context,
-        batch_size=batch_size, cpu=cpu,
+        text_encoder=text_encoder, batch_size=batch_size, cpu=cpu,
     ).images  # fmt: skip
     if target is not None:
         write_images(images, target, extension=extension)
@@ -125,6 +127,7 @@ def timed_generation(
     size: tuple[int, int] | None = None,
     overlap: int | None = None,
     context: ImageSet | None = None,
+    text_encoder: Path | str | None = None,
     batch_size: int = 16,
     cpu: bool = False,
 ) -> Generation:
@@ -133,7 +136,6 @@ def timed_generation(
         raise Problem(f"{min(count, batch_size)} images cannot be drawn", do="give a number from 1 up")
     run = run if isinstance(run, Run) else Run(run)
     values = asked_values(run, asked or {}, count, seed)
-    tell_of_outside(run, values, strict=strict)
     device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
     method = run.trained_method().to(device)
     if method.translates:
@@ -143,8 +145,10 @@ def timed_generation(
         overlap=overlap,
     )  # fmt: skip
     require_able(run.record.method, method, asked_for)
-    conditions, encoder = run.record.conditions, encoder_of(run.record.conditions)
+    conditions, encoder = run.record.conditions, encoder_of(run.record.conditions, text_encoder)
     told_images = context_of(run, context, size or (method.shape.height, method.shape.width))
+    _read_off_masks(values, conditions, told_images, conditions.named(asked or {}))
+    tell_of_outside(run, values, strict=strict)
     started = time.perf_counter()
     pictures: list[Picture] = []
     for first in track(range(0, count, batch_size), f"Drawing {count} images"):
@@ -239,6 +243,21 @@ def context_of(run: Run, given: ImageSet | None, size: tuple[int, int]) -> list[
     return found
 
 
+def _read_off_masks(
+    values: Sequence[dict[str, Label]], conditions: Conditions, told_images: Sequence[_Told], asked: Asked
+) -> None:
+    """Area fractions of masks that are told are theirs, and nothing to be asked or drawn."""
+    for number in conditions.numbers:
+        if not number.of_mask or not told_images or told_images[0].mask is None:
+            continue
+        if number.name in asked:
+            raise Problem(f"{number.name} is asked, and masks are told that have their own", do="leave one of them out")
+        for k, of_image in enumerate(values):
+            mask = told_images[k % len(told_images)].mask
+            assert mask is not None
+            of_image[number.name] = float(mask.mean())
+
+
 def require_able(name: str, method: GenerativeMethod, request: SampleRequest) -> None:
     """Refuse wishes that a method cannot fulfil.
 
@@ -253,19 +272,29 @@ def require_able(name: str, method: GenerativeMethod, request: SampleRequest) ->
             (request.guidance, "no guidance"),
             (request.guidance_interval, "no guidance"),
             (request.size, "no images larger than those of training"),
+            (request.overlap, "no windows"),
+            (request.steps, "no steps"),
         ):
             if wish is not None:
                 raise Problem(f"{name} is no denoiser and has {what}", do="leave it out")
         return
+    if not method.begun:
+        raise Problem("the run was stopped before its denoiser began to learn", do="go on with its training")
+    interval = request.guidance_interval
+    if interval is not None and not 0 <= interval[0] < interval[1]:
+        raise Problem(f"no noise level lies between {interval[0]:g} and {interval[1]:g}", do="give the lower one first")
+    if request.guidance is not None and request.guidance < 0:
+        raise Problem(f"a guidance of {request.guidance:g} leads away from the condition", do="give 0 or more")
     if request.solver is not None:
         find_solver(request.solver)
     if (
         not method.task.conditions
         and not method.task.context_channels
-        and (request.guidance is not None or request.guidance_interval is not None)
+        and (request.guidance is not None or interval is not None)
     ):
         raise Problem("the run was trained without conditions, and guidance has nothing to follow", do="leave it out")
-    if request.guidance is not None and request.guidance != 1 and not method.settings.condition_dropout:
+    taught = method.learns_from  # by a teacher with its guidance; it says so itself
+    if request.guidance not in (None, 1) and not taught and not method.settings.condition_dropout:
         raise Problem(
             "the run was always told its conditions, and guidance needs one that was at times not",
             do="leave it out, or train with condition_dropout",
@@ -285,11 +314,16 @@ def _require_size(name: str, method: DenoisingMethod, request: SampleRequest) ->
             " looks through",
             do="choose at least that, or train on smaller crops",
         )
-    method.sizes(method.settings).check(name, ImageShape(method.shape.channels, *request.size))
-    if request.overlap is not None and not 0 <= request.overlap < min(height, width):
+    unit = method.pixels_inside
+    if request.size[0] % unit or request.size[1] % unit:
         raise Problem(
-            f"windows of {height} x {width} cannot overlap by {request.overlap} pixels",
-            do=f"choose 0 to {min(height, width) - 1}",
+            f"{name} cannot draw images of {request.size[0]} x {request.size[1]}",
+            do=f"choose multiples of {unit} from {height} x {width} on",
+        )
+    most = min(height, width) - unit
+    if request.overlap is not None and not 0 <= request.overlap <= most:
+        raise Problem(
+            f"windows of {height} x {width} cannot overlap by {request.overlap} pixels", do=f"choose 0 to {most}"
         )
 
 

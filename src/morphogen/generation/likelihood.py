@@ -16,8 +16,8 @@ puts it there, and above it in most papers, which trained with u. Images of floa
 number says how dense they lie per unit of grey, and may be negative: compare it on the same images only.
 
 p is the density of crops of the run's size, each by itself, told what training would have told of it: its labels, the
-area fraction of its mask, the mask itself. Estimates are held within the grey range, as in drawing. No guidance, for a
-guided flow has a density that no training fitted. The prior at the highest level is a Gaussian about the denoiser's own
+area fraction of its mask, the mask itself. Estimates are not held within the grey range as in drawing,
+where the flow would have an edge. No guidance, for a guided flow has a density that no training fitted. The prior at the highest level is a Gaussian about the denoiser's own
 estimate there, for what it is told.
 """
 
@@ -38,7 +38,7 @@ from morphogen.images.image_set import ImageSet
 from morphogen.mathematics.likelihood import bits_a_dimension, log_likelihood, rademacher
 from morphogen.mathematics.noise_levels import decisive_steps, level_of_batch
 from morphogen.mathematics.randomness import Randomness
-from morphogen.methods.denoising import DenoisingMethod
+from morphogen.methods.denoising import DenoisingMethod, Given
 from morphogen.methods.method import SampleRequest, method_class
 from morphogen.problems import Problem
 from morphogen.progress import track
@@ -82,7 +82,7 @@ class Likelihoods:
         fields: of all images.
         dequantised: whether pixels were given a place in the cell of their grey level.
         lowest_noise: the level at which the density is taken, in grey levels.
-        evaluations: of the network, an image and probe.
+        evaluations: of the network, an image.
     """
 
     fields: tuple[FieldLikelihood, ...]
@@ -138,7 +138,8 @@ def likelihood(
     method = run.trained_method().to(device)
     assert isinstance(method, DenoisingMethod)
     intensity, settings = run.record.intensity, method.settings
-    grey = float(method.deviation) * (intensity.high - intensity.low) / 2  # levels to a unit of the model
+    # Grey levels to a unit of the model, the geometric mean over channels: logarithms of densities add up.
+    grey = float(method.deviation.log().mean().exp()) * (intensity.high - intensity.low) / 2
     levels = decisive_steps(steps // EVALUATIONS_A_STEP + 1, settings.lowest_noise, settings.highest_noise)
     dequantised = np.issubdtype(np.dtype(intensity.dtype), np.integer)
     dimensions, found = math.prod(method.inside), []
@@ -155,7 +156,11 @@ def likelihood(
         if beside:
             channels = [crop.of(beside[crop.number], (run.shape.height, run.shape.width)) for crop in here]
             known["context"] = torch.from_numpy(np.stack(channels)).to(device)
-        denoise = method.denoiser(SampleRequest(guidance=1.0, **known))
+        given = method.given(SampleRequest(**known))
+
+        def denoise(x: Tensor, sigma: Tensor, given: Given = given) -> Tensor:
+            return method.denoise(x, sigma, given)
+
         with torch.no_grad():
             expected = denoise(torch.zeros_like(x0), level_of_batch(settings.highest_noise, x0))
         log_p = log_likelihood(denoise, x0, levels, probes=rademacher(streams, probes, *x0.shape[1:]), mean=expected)

@@ -14,6 +14,7 @@ from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
+from morphogen.mathematics.randomness import numpy_generator
 from morphogen.methods.method import Reconstructs, method_class, method_names
 from morphogen.problems import Problem
 from morphogen.progress import track
@@ -26,6 +27,9 @@ RECONSTRUCTED = "reconstructed from"
 
 MOST_FIELDS = 256
 """Fields by default, spread evenly over the pictures."""
+
+_PLACES = 120
+"""Purpose of the random stream that chooses crops of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ def reconstruct(
     if extension is not None:
         require_format(extension, run.record.intensity.dtype)
     require_alike(run, images)
+    if min(most, batch_size) < 1:
+        raise Problem(f"{most} crops in batches of {batch_size} show nothing", do="give numbers from 1 up")
     device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
     method = run.trained_method().to(device)
     assert isinstance(method, Reconstructs)
@@ -94,7 +100,9 @@ def reconstruct(
             given = method.reconstruct(torch.from_numpy(np.stack(units)).to(device)).float().cpu().numpy()
         for crop, channels in zip(here, given, strict=True):
             made.append(_picture(run, crop.picture, channels, method.learnt_through))
-    measured = Pictures([crop.picture for crop in crops], "measured")
+    all_masked = all(crop.picture.mask is not None for crop in crops)
+    whole = (crop.picture if all_masked else replace(crop.picture, mask=None) for crop in crops)  # what can be written
+    measured = Pictures(whole, "measured")
     pictures = Pictures(made, f"reconstructions of {run.folder.name}")
     if target is not None:
         write_images(pictures, target, extension=extension)
@@ -119,6 +127,8 @@ class Crop:
 def crops_of(images: ImageSet, size: tuple[int, int], most: int) -> list[Crop]:
     """Crops side by side, on a grid in the middle of each picture; one of each picture in turn until there are enough.
 
+    Which of the crops of a picture come first is chance, but always the same: its upper edge may be unlike the rest.
+
     Raises:
         Problem: a picture is smaller than a crop.
     """
@@ -128,7 +138,8 @@ def crops_of(images: ImageSet, size: tuple[int, int], most: int) -> list[Crop]:
         rows, columns = picture.size[0] // height, picture.size[1] // width
         above, before = (picture.size[0] - rows * height) // 2, (picture.size[1] - columns * width) // 2
         corners = [(above + i * height, before + j * width) for i in range(rows) for j in range(columns)]
-        of_each.append([Crop(picture.crop(top, left, height, width), number, top, left) for top, left in corners])
+        chosen = [corners[i] for i in numpy_generator(_PLACES, number).permutation(len(corners))]
+        of_each.append([Crop(picture.crop(top, left, height, width), number, top, left) for top, left in chosen])
     in_turn = [crop for turn in zip_longest(*of_each) for crop in turn if crop is not None]
     return in_turn[:most]
 

@@ -76,6 +76,12 @@ class Context(BaseModel):
                 f"{name_of(picture)} has {picture.channels} channels, and the run was told images of {self.channels}",
                 do="give images like those of training",
             )
+        if picture.pixels.dtype.name != self.intensity.dtype:
+            raise Problem(
+                f"{name_of(picture)} has pixels of {picture.pixels.dtype.name}, and the run was told images of"
+                f" {self.intensity.dtype}",
+                do="give images like those of training",
+            )
         return self.intensity.to_unit(picture.pixels)
 
     def all_channels(self, given: ImageSet | Literal["masks"], images: ImageSet) -> list[NDArray[np.float32]]:

@@ -133,7 +133,7 @@ class VariancePreserving(Process):
 
 @dataclass(frozen=True, slots=True)
 class SubVariancePreserving(VariancePreserving):
-    """The same signal with less noise: a^2 + b <= 1."""
+    """The same signal with less noise: a^2 + b^2 <= 1."""
 
     def level(self, time: Tensor) -> Level:
         """With b = 1 - a^2."""
@@ -315,8 +315,12 @@ def add_noise(x0: Tensor, noise: Tensor, level: Level) -> Tensor:
 
 
 def per_image(values: Tensor, like: Tensor) -> Tensor:
-    """``(B,)`` values shaped ``(B, 1, ..., 1)``, in the type and on the device of ``like``."""
-    return values.to(like).view(-1, *[1] * (like.ndim - 1))
+    """``(B,)`` values shaped ``(B, 1, ..., 1)``, on the device and in the type of ``like``, float32 at least.
+
+    A level in half precision would be another level.
+    """
+    precision = torch.promote_types(like.dtype, torch.float32)
+    return values.to(like.device, precision).view(-1, *[1] * (like.ndim - 1))
 
 
 def level_of_batch(sigma: float, like: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from morphogen.mathematics.noise_levels import (
     Denoiser,
     Flow,
     Level,
+    Process,
     karras_steps,
     log_uniform,
     lognormal,
@@ -83,13 +84,21 @@ class DenoisingSettings(MethodSettings):
     guidance_from: float = Field(default=0.0, ge=0, description="lowest noise level that is guided")
     guidance_to: float = Field(default=1e6, gt=0, description="highest noise level that is guided")
     condition_dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of images, in training, to whose network a condition is not told"
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of images, in training, to whose network nothing is told; and again, of each of several"
+        " conditions by itself",
     )
 
     @model_validator(mode="after")
     def _levels_and_solver_fit(self) -> "DenoisingSettings":
         if self.lowest_noise >= self.highest_noise:
             raise ValueError("lowest_noise below highest_noise")
+        if self.guidance_from >= self.guidance_to:
+            raise ValueError("guidance_from below guidance_to")
+        if self.guidance != 1 and not self.condition_dropout:
+            raise ValueError("condition_dropout above 0, for guidance needs a network that was at times told nothing")
         if self.solver not in solver_names():
             raise ValueError(f"a solver among {', '.join(solver_names())}")
         return self
@@ -157,8 +166,9 @@ class DenoisingMethod(GenerativeMethod):
 
     def __init__(self, settings: DenoisingSettings, task: Task) -> None:
         super().__init__(settings, task)
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("deviation", torch.ones(()))
+        channels = self.inside[0]
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(channels, 1, 1))
         self.phases: tuple[Phase, ...] = (self.denoising_phase(("network",)),)
 
     def denoising_phase(self, trains: tuple[str, ...], during: tuple[float, float] = (0.0, 1.0)) -> Phase:
@@ -190,9 +200,14 @@ class DenoisingMethod(GenerativeMethod):
         return self.shape.channels, self.shape.height, self.shape.width
 
     def prepare(self, images: Tensor) -> None:
-        """Measure mean and standard deviation of the grey levels."""
-        self.mean.copy_(images.mean())
-        self.deviation.copy_(images.std().clamp(min=1e-3))
+        """Measure mean and standard deviation of each channel."""
+        self.mean.copy_(images.mean((0, 2, 3))[:, None, None])
+        self.deviation.copy_(images.std((0, 2, 3))[:, None, None].clamp(min=1e-3))
+
+    @property
+    def begun(self) -> bool:
+        """Whether the denoiser has begun to learn; before, there is nothing to draw from."""
+        return True
 
     def encode(self, images: Tensor, randomness: Randomness) -> Tensor:
         """Images in [-1, 1] to where noise is added, at variance 1."""
@@ -229,8 +244,17 @@ class DenoisingMethod(GenerativeMethod):
             return lognormal(u, settings.level_mean, settings.level_deviation)
         if settings.levels in ("log_uniform", "ve"):
             return log_uniform(u, low, high)
-        process = Flow(settings.shift) if settings.levels == "flow" else PROCESSES[settings.levels]()
+        process = self.process
+        assert process is not None
         return uniform_in_time(u, process, low, high)
+
+    @property
+    def process(self) -> Process | None:
+        """The process in whose time the levels of training lie, if they do."""
+        settings = self.settings
+        if settings.levels == "flow":
+            return Flow(settings.shift)
+        return PROCESSES[settings.levels]() if settings.levels in PROCESSES else None
 
     def denoise(self, x: Tensor, sigma: Tensor, given: Given) -> Tensor:
         """The estimate of x_0 ``(B, ...)`` for noisy images ``(B, ...)`` at noise levels ``(B,)``."""
@@ -246,7 +270,7 @@ class DenoisingMethod(GenerativeMethod):
         if request.size is None or request.size == (self.shape.height, self.shape.width):
             return lambda x, sigma: denoise(x, sigma, given.context)
         window = self.inside[1:]
-        overlap = self.overlap if request.overlap is None else request.overlap // self.pixels_inside
+        overlap = self.overlap if request.overlap is None else -(-request.overlap // self.pixels_inside)
         return windowed(
             denoise if given.context is not None else lambda x, sigma: denoise(x, sigma, None),
             (window[0], window[1]), overlap, beside=given.context,

@@ -92,7 +92,7 @@ class Settings(MethodSettings):
     teacher_settings: dict[str, Any] = Field(default={}, description="settings of that run, which says them")
     steps: int = Field(default=4, ge=1, le=4, description="steps in which an image is drawn")
     teacher_evaluations: int = Field(
-        default=4, ge=1, le=6, description="how often the teacher is asked on its way through a segment"
+        default=4, ge=2, le=6, description="how often the teacher is asked on its way through a segment"
     )
     guidance: float | None = Field(
         default=None, ge=0, description="weight of the condition that is learnt; by default as the teacher draws"
@@ -154,6 +154,11 @@ class Method(DenoisingMethod):
     def inside(self) -> tuple[int, ...]:
         """Shape of one image where noise is added."""
         return self.student.inside
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to draw from."""
+        return self.student.begun
 
     def learn_from(self, teacher: GenerativeMethod) -> None:
         """Start as the teacher, and be taught by it. A student without a teacher is taught by what it was at first."""

@@ -131,7 +131,7 @@ class Transformer(nn.Module):
         """The prediction ``(B, C, H, W)`` for images of about unit variance, at ``level`` ``(B,)``."""
         rows, columns = images.shape[2] // self.patch, images.shape[3] // self.patch
         x = self.tokens(pixel_unshuffle(images, self.patch).flatten(2).transpose(1, 2))  # (B, N, W)
-        x = x + positions(rows, columns, x.shape[2]).to(x)
+        x = x.float() + positions(rows, columns, x.shape[2], x.device)
         embedding, others, there = self._told(level, given)
         if self.conditioning == "in_context":
             there = torch.cat([torch.ones(x.shape[:2], dtype=torch.bool, device=x.device), there], dim=1)
@@ -198,9 +198,9 @@ def waves(numbers: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def positions(rows: int, columns: int, width: int) -> Tensor:
+def positions(rows: int, columns: int, width: int, device: torch.device | None = None) -> Tensor:
     """A code for each place of a grid, half of it for the row, half for the column: ``(rows * columns, width)``."""
-    down, across = waves(torch.arange(rows), width // 2), waves(torch.arange(columns), width // 2)
+    down, across = (waves(torch.arange(n, device=device), width // 2) for n in (rows, columns))
     grid = (down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1))
     return torch.cat(grid, dim=2).flatten(0, 1)
 

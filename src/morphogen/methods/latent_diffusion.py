@@ -16,6 +16,7 @@ perceptual term looks through AlexNet by default, at a twentieth of the price of
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -30,6 +31,7 @@ from morphogen.methods.method import Batch, Loss, Phase, Sizes, Task, with_lazy_
 from morphogen.networks.conditioned_unet import GROUPS, ConditionedUNet
 from morphogen.pretrained.perception import Perception
 
+_LEAST_DEVIATION = 1e-3  # of a channel of the latent: one that says nothing
 _MOST_LOG_VARIANCE = 20.0  # of a latent number, above and below 0: exp of more is no float
 
 
@@ -94,7 +96,7 @@ class Autoencoder(nn.Module):
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latent ``(B, latent channels, H / f, W / f)``."""
         moments = self.kl.quant_conv(self.kl.encoder(pixel_unshuffle(images, self.patch)))
-        mean, log_variance = moments.chunk(2, dim=1)
+        mean, log_variance = moments.float().chunk(2, dim=1)  # data from here on, whatever the network's precision
         return mean, log_variance.clamp(-_MOST_LOG_VARIANCE, _MOST_LOG_VARIANCE)
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -133,6 +135,7 @@ class Method(DenoisingMethod):
             betas=(0.9, 0.99),
             falls=True,
             during=(0.0, settings.autoencoder_share),
+            clips=False,  # else the perceptual weight would not be what it says
         )
         self.phases = (
             *with_lazy_penalty(autoencoding, "perception", settings.perceptual_every if self.perception else 0),
@@ -161,15 +164,21 @@ class Method(DenoisingMethod):
             return
         settings, found, told = self.settings, [], []
         for first in range(0, settings.encoded_crops, settings.batch_size):
-            batch = batches(first, min(settings.batch_size, settings.encoded_crops - first))
-            mean, log_variance = self.autoencoder.encode(batch.images.to(self.mean.device))
+            batch = batches(first, min(settings.batch_size, settings.encoded_crops - first)).to(self.mean.device)
+            mean, log_variance = self.autoencoder.encode(batch.images)
             found.append((mean, (0.5 * log_variance).exp()))
-            told.append(batch)
+            told.append(replace(batch, images=batch.images[:0]))
         means, spreads = (torch.cat(parts) for parts in zip(*found, strict=True))
         self._latents = means, spreads
         self._crops = _side_by_side(told)
-        self.mean.copy_(means.mean())
-        self.deviation.copy_((means.var(correction=0) + spreads.square().mean()).sqrt().clamp(min=1e-3))
+        self.mean.copy_(means.mean((0, 2, 3))[:, None, None])
+        variance = means.var((0, 2, 3), correction=0) + spreads.square().mean((0, 2, 3))
+        self.deviation.copy_(variance.sqrt().clamp(min=_LEAST_DEVIATION)[:, None, None])
+
+    @property
+    def begun(self) -> bool:
+        """Whether the denoiser has seen a latent: only then their deviations are known."""
+        return bool((self.deviation != 1).any())
 
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """Loss of the autoencoder, its perceptual part, or the denoiser."""
@@ -240,13 +249,13 @@ def _side_by_side(batches: Sequence[Batch]) -> Batch:
             parts = [pad(p, (0, 0, 0, longest - p.shape[1])) for p in parts]
         return torch.cat(parts)
 
-    return Batch(torch.empty(0), joined("condition"), None, joined("text"), joined("tokens"), joined("context"))
+    return Batch(batches[0].images, joined("condition"), None, joined("text"), joined("tokens"), joined("context"))
 
 
 def _rows(told: Batch, chosen: Tensor) -> Batch:
     """What is told of some of them."""
 
     def of(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.to(chosen.device)[chosen]
+        return None if tensor is None else tensor[chosen]
 
     return Batch(told.images, of(told.condition), None, of(told.text), of(told.tokens), of(told.context))

@@ -5,7 +5,7 @@
 
 With s = -network / sigma (2020, technique 3) the loss is the plain squared error of the noise, at noise levels that are
 geometric (2020, technique 2): log uniform here. The highest level should be about the largest distance between two
-training images (2020, technique 1): sqrt(2 d) for d independent pixels of variance 1, and less where they depend on each
+training images (2020, technique 1): sqrt(2 d) for d independent pixels of variance 1, less where they depend on each
 other, as they do. Steps of the dynamics are chosen by technique 4, weights are averaged (technique 5).
 
 Deviation: the network is told the noise level, as in 2019, by an embedding; and it sees images of variance 1, the

@@ -31,7 +31,7 @@ class ConditionedUNet(nn.Module):
         channels: of the images.
         widths: channels of the levels from fine to coarse, multiples of ``GROUPS``.
         layers: residual layers in each level.
-        attention: attention in the coarsest level.
+        attention: attention in the coarsest level; where a text is read, it is there in any case.
         patch: side of the squares of pixels that become channels.
         conditions: length of each condition's part of the vector; none for an unconditional network.
         text: length of the state of a token of a text; 0 where there is none.

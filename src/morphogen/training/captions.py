@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from morphogen.images.conditions import CAPTION, Conditions, TextCondition, listed
+from morphogen.images.image_set import ImageSet
 from morphogen.methods.method import method_class, method_names
 from morphogen.pretrained.text_encoder import TextEncoder, text_encoder
 from morphogen.problems import Problem
@@ -30,17 +31,35 @@ def text_condition(method: str, conditions: Sequence[str], folder: Path | str | 
     return TextCondition(name=CAPTION, encoder=found.sha256, width=found.width, folder=place)
 
 
-def encoder_of(conditions: Conditions) -> TextEncoder | None:
+def encoder_of(conditions: Conditions, folder: Path | str | None = None) -> TextEncoder | None:
     """The encoder that a run's captions are read by.
 
+    Args:
+        conditions: of the run.
+        folder: where the encoder is now; by default where it was.
+
     Raises:
-        Problem: it cannot be found, or is another one than training had.
+        Problem: it cannot be found, is another one than training had, or there are no captions to read.
     """
     if conditions.text is None:
+        if folder is not None:
+            raise Problem("a text encoder is given, and the run reads no captions", do="leave it out")
         return None
-    found = text_encoder(conditions.text.folder)
+    found = text_encoder(folder if folder is not None else conditions.text.folder)
     if found.sha256 != conditions.text.encoder:
         raise Problem(
             f"the text encoder at {found.folder} is not the one that the run learnt from", do="bring that one back"
         )
     return found
+
+
+def require_readable(conditions: Conditions, images: ImageSet) -> None:
+    """Read every caption once, which training then need not do again.
+
+    Raises:
+        Problem: one is empty or too long.
+    """
+    encoder = encoder_of(conditions)
+    if encoder is not None:
+        for text in dict.fromkeys(conditions.text_of(conditions.values_of(p.labels, p.mask)) for p in images):
+            encoder(text)

@@ -67,6 +67,9 @@ def distil(
     teacher = teacher if isinstance(teacher, Run) else Run(teacher)
     settings = dict(settings or {})
     _require_teachable(teacher, settings)
+    method = teacher.trained_method()
+    if isinstance(method, DenoisingMethod) and not method.begun:
+        raise Problem(f"{teacher.folder} was stopped before its denoiser began to learn", do="go on with its training")
     record = teacher.record
     told = record.context
     if context is not None and (told is None or told.kind == "masks"):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, TextIO
@@ -31,6 +32,7 @@ from morphogen.images.cropping import (
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import stored_spacing
+from morphogen.methods.denoising import DenoisingSettings
 from morphogen.methods.method import (
     GenerativeMethod,
     ImageShape,
@@ -43,8 +45,8 @@ from morphogen.methods.method import (
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
-from morphogen.training.captions import encoder_of, text_condition
-from morphogen.training.fit import NotFiniteError, Plan, StepReport, fit, new_state
+from morphogen.training.captions import encoder_of, require_readable, text_condition
+from morphogen.training.fit import NotFiniteError, Plan, StepReport, TrainingState, fit, new_state
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
 from morphogen.whole_files import new_folder, require_space, write_text_whole
 
@@ -168,6 +170,9 @@ def train(
             f"a batch of {wanted.batch_size} cannot be shared by {accelerator.num_processes} processes",
             do="choose a batch size that is a multiple of the number of processes",
         )
+    if go_on and text_encoder is None:
+        kept = Run(folder).record.conditions.text
+        text_encoder = None if kept is None else kept.folder
     asked = _Asked(
         method, images, plan, size, wanted, symmetries, clip_percent, with_masks, tuple(conditions), fraction,
         text_condition(method, conditions, text_encoder), context, sources, teacher,
@@ -194,6 +199,7 @@ def train(
         model.prepare(crops(0, PREPARATION_CROPS).to(accelerator.device))
         state = new_state(model)
     if go_on:
+        _require_no_way_back(model, state, plan, folder)
         state.finished = plan.fraction(state.seconds, state.images_seen) >= 1.0
     if compiled:
         for name in model.compiled:
@@ -243,7 +249,7 @@ def _where_pixels_are_square(augmentations: frozenset[str], images: ImageSet) ->
     return augmentations - {"quarter_turn", "rotation"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Asked:
     """What ``train`` was asked for."""
 
@@ -276,7 +282,7 @@ class _Asked:
         told = 0 if context is None else context.channels
         return Task(self.shape, conditions, self.augmentations, int(self.with_masks), told)
 
-    @property
+    @cached_property
     def context(self) -> Context | None:
         """The image in register that is told with each image."""
         if self.told is None:
@@ -308,10 +314,12 @@ class _Asked:
     def seen_conditions(self, intensity: IntensityMap) -> Conditions:
         """The conditions with their ranges in the crops that training will see."""
         if self.teacher is not None:  # which reads them on the scales of its own training
+            require_readable(self.teacher.record.conditions, self.images)
             return self.teacher.record.conditions
         declared = Conditions.of(self.conditions, list(self.images), self.fraction, self.text)
         if not declared:
             return declared
+        require_readable(declared, self.images)
         crops = (self.crops(intensity).crop(k) for k in range(SEEN_CONDITIONS))
         return declared.with_seen([declared.values_of(crop.labels, crop.mask) for crop in crops])
 
@@ -330,6 +338,9 @@ class _Asked:
         if self.with_masks:
             require_masks(self.images)
         require_context(self.method, self.images, self.told, with_masks=self.with_masks)
+        guided = isinstance(self.settings, DenoisingSettings) and self.settings.guidance != 1
+        if guided and not self.conditions and self.told is None:
+            raise Problem("guidance has nothing to follow without conditions", do="leave it out, or name conditions")
         if self.teacher is not None:
             self._check_against(self.teacher.record)
 
@@ -552,7 +563,8 @@ def _resumed(folder: Path, asked: _Asked) -> Run:
         ("precision", run.record.plan.precision, asked.plan.precision),
         ("compiling:", run.record.plan.compile, asked.plan.compile),
         ("conditions", sorted(names), sorted({known_as(name, names) or name for name in asked.conditions})),
-        ("context", run.record.context, asked.context),
+        ("context", _words_of(run.record.context), _words_of(asked.context)),
+        ("text encoder", *(c and c.encoder[:12] for c in (run.record.conditions.text, asked.text))),
         ("symmetries", run.record.images.symmetries, tuple(sorted(asked.symmetries))),
         ("augmentations", run.record.augmentations, tuple(sorted(asked.augmentations))),
         *(
@@ -566,6 +578,29 @@ def _resumed(folder: Path, asked: _Asked) -> Run:
                 do="give what it was started with, or start a new run",
             )
     return run
+
+
+def _words_of(context: Context | None) -> str:
+    return "none" if context is None else f"{context.kind} {context.fingerprint}".strip()
+
+
+def _require_no_way_back(model: GenerativeMethod, state: TrainingState, plan: Plan, folder: Path) -> None:
+    """Refuse a budget under which a part of the training that is over would begin again.
+
+    What came after it has learnt from its end, and would be told otherwise while it stands still.
+
+    Raises:
+        Problem: the budget is too large.
+    """
+    fraction = plan.fraction(state.seconds, state.images_seen)
+    for phase in model.phases:
+        begins = phase.during[0]
+        if begins > fraction and state.optimisers[phase.trains].state:
+            spent, unit = (state.seconds, "seconds") if plan.seconds is not None else (state.images_seen, "images")
+            raise Problem(
+                f"{folder} has begun with its phase '{phase.name}', which has the budget from {begins:.0%} on",
+                do=f"go on to {int(spent / begins):,} {unit} at most, or start a new run",
+            )
 
 
 class _Journal:

@@ -1,0 +1,443 @@
+"""From a run: images, walks through its latent space, projections, reconstructions and likelihoods."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from morphogen.commands.options import READING, SIZE, given_options, read_set, reading_options, tell_of, wishes_of
+from morphogen.problems import Problem
+
+if TYPE_CHECKING:
+    from morphogen.generation.latent_space import Space
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=16, show_default=True, help="Number of images.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
+@click.option("--steps", type=click.IntRange(min=1), help="Solver steps, for methods that have a solver.")
+@click.option(
+    "--ask",
+    "asked",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of a conditioned run: 'porosity=0.2', or 'porosity=0.1..0.3' to go through a range evenly. May be repeated.",
+)
+@click.option(
+    "--sources", type=click.Path(path_type=Path), help="Of a run that translates: the images to translate, all of them."
+)
+@click.option("--reverse", is_flag=True, help="Translate the other way: images like the training images into sources.")
+@click.option("--strict", is_flag=True, help="Refuse conditions outside the range that training saw.")
+@click.option(
+    "--truncation",
+    type=click.FloatRange(0, 1),
+    help="Of a style-based run: how far styles may be from their mean; 1 as trained.",
+)
+@click.option("--solver", metavar="NAME", help="Of a diffusion run: how noise levels are gone through, as 'heun'.")
+@click.option(
+    "--guidance",
+    type=click.FloatRange(min=0),
+    metavar="W",
+    help="Of a conditioned diffusion run: weight of the condition. 1 as trained; more follows it closer, with less"
+    " variety.",
+)
+@click.option(
+    "--guidance-interval",
+    type=click.Tuple([click.FloatRange(min=0), click.FloatRange(min=0)]),
+    metavar="LOW HIGH",
+    help="Lowest and highest noise level that is guided; images have variance 1.",
+)
+@click.option(
+    "--size", type=SIZE, metavar="H W", help="Of a diffusion run: larger images than those of training, in pixels."
+)
+@click.option(
+    "--overlap",
+    type=click.IntRange(min=0),
+    metavar="PX",
+    help="Pixels that the windows share at least through which --size is seen. [default: half a window]",
+)
+@click.option(
+    "--context",
+    type=click.Path(path_type=Path),
+    help="Of a run that is told masks or other images: images with masks, or those images. Each is drawn for the middle"
+    " of one of them.",
+)
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    help="Of a run that reads captions: folder of its encoder, where that is no longer where it was.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Images at a time: memory, not content.",
+)
+@click.option(
+    "--format",
+    "extension",
+    type=click.Choice([".png", ".tif"]),
+    help="[default: .png for 8 bit, .tif for the rest]",
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
+@reading_options  # fmt: skip
+def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
+             sources: Path | None, reverse: bool, strict: bool, truncation: float | None, solver: str | None,
+             guidance: float | None, guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None,
+             overlap: int | None, context: Path | None, text_encoder: Path | None, batch_size: int,
+             extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+    """Draw images from the RUN folder that 'train' made, or translate --sources with it.
+
+    They have the bit depth, intensity scale and pixel size of the images that it was trained on; translations have the
+    pixel size of their sources. The reading options (--grey to --files) are for --sources and --context, and all that
+    says how images are drawn, from --count to --overlap, is for images that are drawn without sources.
+    """
+    from morphogen.generation.generate import generate as draw
+    from morphogen.whole_files import require_writable_file
+
+    if reverse and sources is None:
+        raise Problem("it is not said what to translate", do="name the images with --sources")
+    if guidance_interval is not None and guidance_interval[0] >= guidance_interval[1]:
+        raise Problem(f"no noise level lies between {guidance_interval[0]:g} and {guidance_interval[1]:g}",
+                      do="give the lower one first")  # fmt: skip
+    drawing = given_options((
+        "count", "asked", "steps", "strict", "truncation", "solver", "guidance", "guidance_interval", "size", "overlap",
+        "context", "text_encoder",
+    ))  # fmt: skip
+    if sources is not None and drawing:
+        raise Problem(f"all images of --sources are translated, as they are: {drawing} says nothing of them",
+                      do="leave it out")  # fmt: skip
+    unread = given_options(READING)
+    if sources is None and context is None and unread:
+        raise Problem(f"no images are read: {unread} says nothing of what is drawn",
+                      do="leave it out, or name images to translate with --sources")  # fmt: skip
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    if sources is not None:
+        from morphogen.generation.translate import translate
+
+        images = translate(run, read_set(sources, reading), reverse=reverse, seed=seed, batch_size=batch_size,
+                           folder=out, extension=extension, cpu=cpu)  # fmt: skip
+        tell_of(images, out, sheet)
+        return
+    images = draw(run, count=count, seed=seed, steps=steps, asked=wishes_of(asked), strict=strict,
+                  truncation=truncation, solver=solver, guidance=guidance, guidance_interval=guidance_interval,
+                  size=size, overlap=overlap,
+                  context=read_set(context, reading) if context is not None else None, text_encoder=text_encoder,
+                  batch_size=batch_size,
+                  folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    tell_of(images, out, sheet)
+
+
+def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    if not _are_seeds(value):
+        raise Problem(f"'{value}' is no list of seeds", do="give numbers from 0 up, as '3 7 11'")
+    return tuple(map(int, _split(value)))
+
+
+def _are_seeds(value: str) -> bool:
+    return bool(_split(value)) and all(word.isdecimal() for word in _split(value))
+
+
+def _split(value: str) -> list[str]:
+    return value.replace(",", " ").split()
+
+
+class _TakesSeeds(click.Command):
+    """A command some of whose options take several seeds as words of their own: '--seeds 3 7 11', '--seeds=3 7 11'."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = {name for p in self.params if p.callback is _seeds for name in p.opts}
+        joined: list[str] = []
+        for word in args:
+            name, equals, value = word.partition("=")
+            if equals and name in options:
+                joined += [name, value]
+            elif len(joined) > 1 and joined[-2] in options and _are_seeds(joined[-1]) and _are_seeds(word):
+                joined[-1] += f" {word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that draws from seeds of a style-based run."""
+    for option in (
+        click.option("--sheet", type=click.Path(path_type=Path), metavar="PNG",
+                     help="Write the picture here. [default: a file in --out]"),
+        click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU."),
+        click.option("--format", "extension", type=click.Choice([".png", ".tif"]),
+                     help="[default: .png for 8 bit, .tif for the rest]"),
+        click.option("--truncation", type=click.FloatRange(0, 1),
+                     help="How far styles may be from their mean; 1 as trained."),
+        click.option("--strict", is_flag=True, help="Refuse conditions outside the range that training saw."),
+        click.option("--ask", "asked", multiple=True, metavar="NAME=VALUE",
+                     help="Of a conditioned run: 'porosity=0.2', or 'porosity=0.1..0.3' to go through the seeds evenly."
+                          " May be repeated."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command(cls=_TakesSeeds)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("--seeds", callback=_seeds, required=True, metavar="N N ...", help="Two or more, as given to 'generate'.")
+@click.option("--steps", type=click.IntRange(min=2), default=9, show_default=True, help="Images a line, with its ends.")
+@click.option(
+    "--in",
+    "space",
+    type=click.Choice(["w", "z"]),
+    default="w",
+    show_default=True,
+    help="Straight lines between styles, or arcs between latent vectors.",
+)
+@drawing_options  # fmt: skip
+def interpolate(run: Path, out: Path, seeds: tuple[int, ...], steps: int, space: "Space",
+                asked: tuple[str, ...], strict: bool, truncation: float | None, extension: str | None, cpu: bool,
+                sheet: Path | None) -> None:  # fmt: skip
+    """Go from one generated image to the next in the latent space of a style-based RUN.
+
+    Each line starts at the image that 'generate' draws from its first seed. Only the style moves along it: the noise
+    inputs stay. Writes the images and a picture with a strip for each line.
+    """
+    from morphogen.generation.latent_space import interpolate as interpolated
+    from morphogen.report.latent_figures import strips_png, write_png
+    from morphogen.whole_files import require_writable_file
+
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    images = interpolated(run, seeds, steps=steps, space=space, asked=wishes_of(asked), strict=strict,
+                          truncation=truncation, folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    lines = [[images[k] for k in range(first, first + steps)] for first in range(0, len(images), steps)]
+    ends = [(f"seed {a}", f"seed {b}") for a, b in pairwise(seeds)]
+    tell_of(images, out, None)
+    click.echo(f"Strips: {write_png(sheet or out / 'strips.png', strips_png(lines, ends))}")
+
+
+@click.command(cls=_TakesSeeds)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option(
+    "--rows", callback=_seeds, required=True, metavar="N ...", help="Seeds of the images whose layers change."
+)
+@click.option("--columns", callback=_seeds, required=True, metavar="N ...", help="Seeds of the styles mixed in.")
+@click.option(
+    "--layers",
+    default="coarse",
+    show_default=True,
+    metavar="WHICH",
+    help="Which layers take the column's style: coarse, middle or fine (a third each), or numbers as '0-2'.",
+)
+@drawing_options  # fmt: skip
+def mix(run: Path, out: Path, rows: tuple[int, ...], columns: tuple[int, ...], layers: str, asked: tuple[str, ...],
+        strict: bool, truncation: float | None, extension: str | None, cpu: bool,
+        sheet: Path | None) -> None:  # fmt: skip
+    """Mix styles of a style-based RUN: each row's image with some layers in the style of each column.
+
+    Writes the mixed images, their sources (rows/ and columns/), and a picture of the matrix.
+    """
+    from morphogen.generation.latent_space import mix as mixed_styles
+    from morphogen.report.latent_figures import matrix_png, write_png
+    from morphogen.whole_files import require_writable_file
+
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    mixed = mixed_styles(run, rows, columns, layers=layers, asked=wishes_of(asked), strict=strict,
+                         truncation=truncation, folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    picture = matrix_png(
+        mixed.rows, mixed.columns, mixed.images, row_names=[f"seed {seed}" for seed in rows],
+        column_names=[f"seed {seed}" for seed in columns], corner=f"columns give\n{mixed.words}",
+    )  # fmt: skip
+    tell_of(mixed.images, out, None)
+    click.echo(f"Matrix: {write_png(sheet or out / 'matrix.png', picture)}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for what is found.")
+@click.option(
+    "--crop-at",
+    type=click.Tuple([click.IntRange(min=0), click.IntRange(min=0)]),
+    metavar="TOP LEFT",
+    help="Where to crop images that are larger than the run's. [default: their middle]",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Of the search.")
+@click.option("--extended", is_flag=True, help="Search in W+: a style of its own for every layer.")
+@click.option("--pixels-only", is_flag=True, help="Compare pixels alone, without pretrained features.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the noise of the search.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images at a time: memory and speed."
+)
+@click.option(
+    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Write the picture here. [default: projections.png in --out]",
+)
+@reading_options  # fmt: skip
+def project(run: Path, images: Path, out: Path, crop_at: tuple[int, int] | None, steps: int, extended: bool,
+            pixels_only: bool, seed: int, batch_size: int, extension: str | None, cpu: bool, sheet: Path | None,
+            **reading: Any) -> None:  # fmt: skip
+    """Find what a style-based RUN can make of measured IMAGES.
+
+    Searches the style whose image is most like each measured one, and says how like it is. Writes the projections,
+    what was projected (measured/), the styles, the figures of each image, and a picture of all side by side.
+    """
+    from morphogen.generation.projection import project as projected_images
+    from morphogen.report.latent_figures import projections_png, write_png
+    from morphogen.whole_files import require_writable_file
+
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    found = projected_images(run, read_set(images, reading), steps=steps, extended=extended, crop_at=crop_at,
+                             perceptual=False if pixels_only else None, seed=seed, batch_size=batch_size, folder=out,
+                             extension=extension, cpu=cpu)  # fmt: skip
+    for one in found.records:
+        click.echo(f"{one.name}: {', '.join(one.figures)}")
+    captions = ["\n".join((one.name, *one.figures)) for one in found.records]
+    click.echo(f"{len(found.pictures)} projections in {out} ({found.how}; {found.seconds_per_image:.1f} s an image)")
+    picture = projections_png(found.measured, found.pictures, captions)
+    click.echo(f"Picture: {write_png(sheet or out / 'projections.png', picture)}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option(
+    "--steps",
+    type=click.IntRange(min=4),
+    default=96,
+    show_default=True,
+    help="Evaluations of the network an image, a multiple of 4: more are more exact.",
+)
+@click.option(
+    "--probes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Random directions of the divergence: more are less noisy.",
+)
+@click.option("--fields", "most", type=click.IntRange(min=1), default=64, show_default=True, help="Fields at most.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same numbers.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@reading_options  # fmt: skip
+def likelihood(run: Path, images: Path, steps: int, probes: int, most: int, seed: int, batch_size: int,
+               json_file: Path | None, cpu: bool, **reading: Any) -> None:  # fmt: skip
+    """How likely are measured IMAGES under a diffusion RUN, in bits a dimension? Lower is likelier.
+
+    The density that the run's probability flow gives, at its lowest noise level, to crops of its size, in units of grey
+    levels: -log2 p a pixel and channel. Pixels of an integer type are given a uniform place in the cell of their grey
+    level, one level wide (uniform dequantisation), and nothing is clipped; so it bounds the bits of coding them from
+    above, and compares with what is published for 8 bit images. Conditions are those that each crop has. No guidance.
+    Hold images against images of one kind and one pixel type only. The 95 % interval is over fields, or over specimens
+    where there are six or more.
+    """
+    import json
+    from dataclasses import asdict
+
+    from morphogen.generation.likelihood import likelihood as measured_likelihood
+    from morphogen.whole_files import require_writable_file, write_text_whole
+
+    if json_file is not None:
+        require_writable_file(json_file)
+    found = measured_likelihood(run, read_set(images, reading), steps=steps, probes=probes, most=most, seed=seed,
+                                batch_size=batch_size, cpu=cpu)  # fmt: skip
+    value, low, high = _mean_of([f.bits_a_dimension for f in found.fields], [f.specimen for f in found.fields], seed)
+    fields = [field.model_dump() for field in found.fields]
+    record = {**asdict(found), "fields": fields, "mean": value, "low": low, "high": high}
+    if json_file is not None:
+        write_text_whole(json_file, json.dumps(record, indent=1) + "\n")
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    count = len(found.fields)
+    click.echo(f"{value:.3f}{interval} bits a dimension over {count} field{'s' * (count > 1)}")
+    cells = "uniform dequantisation" if found.dequantised else "pixels as they are"
+    noise = f"{found.lowest_noise:.3g} grey levels"
+    click.echo(f"density at a noise of {noise}, per grey level; {cells}; {steps} evaluations an image")
+
+
+def _mean_of(values: list[float], groups: list[str], seed: int) -> tuple[float, float | None, float | None]:
+    """The mean with its 95 % interval over specimens or fields; one value has none."""
+    import numpy as np
+
+    from morphogen.evaluation.intervals import Replicates, mean_replicates
+    from morphogen.evaluation.random_streams import Use
+
+    rows = np.array(values)
+    if len(rows) < 2:
+        return float(rows.mean()), None, None
+    draws = mean_replicates(rows, groups, 1000, seed, Use.WEIGHTS_OF_PAIRED)
+    estimate = Replicates.around(float(rows.mean()), draws, len(rows), len(rows)).estimate
+    return estimate.value, estimate.low, estimate.high
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for what comes back.")
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--fields", "most", type=click.IntRange(min=2), default=256, show_default=True, help="Fields at most.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
+)
+@click.option(
+    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Write the picture here. [default: reconstructions.png in --out]",
+)
+@reading_options  # fmt: skip
+def reconstruct(run: Path, images: Path, out: Path, specimen: str, most: int, seed: int, batch_size: int,
+                extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+    """What does the autoencoder of a RUN lose of measured IMAGES? For latent_diffusion and vae.
+
+    Writes crops of the run's size as the autoencoder gives them back, the crops themselves (measured/), and a picture
+    of both and their difference. Prints PSNR, LPIPS and the descriptors of KIND, measured against reconstructed on the
+    same fields, with 95 % intervals of the paired differences: what is lost here is missing in all images that the run
+    draws.
+    """
+    from rich.console import Console
+
+    from morphogen.generation.reconstruct import crops_of
+    from morphogen.generation.reconstruct import reconstruct as reconstructed
+    from morphogen.report.reconstruction_figure import measure_losses, print_losses, write_reconstructions
+    from morphogen.specimens.specimen import specimen as kind_of_specimen
+    from morphogen.training.run import Run
+    from morphogen.whole_files import require_writable_file
+
+    kind_of_specimen(specimen)
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    opened = Run(run)
+    pictures = read_set(images, reading)
+    if len(crops_of(pictures, (opened.shape.height, opened.shape.width), 2)) < 2:
+        raise Problem("one field gives no interval", do="give more images, or larger ones")
+    found = reconstructed(opened, pictures, most=most, batch_size=batch_size, folder=out, extension=extension,
+                          cpu=cpu)  # fmt: skip
+    tell_of(found.pictures, out, None)
+    picture = sheet or out / "reconstructions.png"
+    end = write_reconstructions(found.measured, found.pictures, picture)
+    losses = measure_losses(found.measured, found.pictures, specimen=specimen, intensity=opened.record.intensity,
+                            learnt_through=found.learnt_through, seed=seed)  # fmt: skip
+    print_losses(losses, Console())
+    click.echo(f"Picture: {picture} (differences from {-end:g}, black, to {end:g} grey levels, white)")

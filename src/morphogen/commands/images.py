@@ -1,0 +1,152 @@
+"""Images: make phantoms, describe, split and segment sets."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@click.argument("kind", metavar="KIND")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Number of specimens.")
+@click.option("--size", type=SIZE, default=(256, 256), show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
+@click.option("--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits a pixel.")
+@click.option(
+    "-p",
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="A parameter of the phantom, as 'porosity=0.3'; 'morphogen phantom KIND --list' shows them.",
+)
+@click.option(
+    "--same",
+    is_flag=True,
+    help="Keep the parameters that are not given at their defaults, instead of"
+    " letting specimens differ as real ones do.",
+)
+@click.option("--labels", is_flag=True, help="Draw the exact mask as the image, black and white.")
+@click.option("--list", "listing", is_flag=True, is_eager=True, expose_value=False,
+              callback=lambda ctx, _, wanted: _list_parameters(ctx) if wanted else None,
+              help="Show the parameters of KIND and leave.")  # fmt: skip
+def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, bits: str, given: tuple[str, ...],
+            same: bool, labels: bool) -> None:  # fmt: skip
+    """Make images whose answer is known: KIND is rock, fiber or root.
+
+    Writes images/, the exact masks/ and captions with all parameters into a new folder.
+    """
+    from morphogen.images.folders import write_images
+    from morphogen.phantoms.phantom import image_set, phantoms
+    from morphogen.whole_files import require_free_folder
+
+    require_free_folder(out, "the phantoms")
+    parameters = {name: as_number(name, value) for name, value in name_value_pairs(given)}
+    made = phantoms(
+        kind, count=count, size=size, seed=seed, vary=not same, dtype="uint8" if bits == "8" else "uint16",
+        parameters=parameters,
+    )  # fmt: skip
+    write_images(image_set(made, labels=labels), out)
+    click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
+
+
+def _list_parameters(ctx: click.Context) -> None:
+    from morphogen.phantoms.phantom import parameters_of
+
+    kind = ctx.params.get("kind") or next((a for a in sys.argv[2:] if not a.startswith("-")), "")
+    for p in parameters_of(kind):
+        default = "chosen to suit" if p.default is None else f"{p.default:g}"
+        click.echo(f"{p.name:<22} {p.low:g} to {p.high:g}, by default {default}: {p.description}")
+    ctx.exit()
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--crop", type=SIZE, default=(64, 64), show_default=True, help="Height and width of a field.")
+@click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file.")
+@reading_options
+def describe(images: Path, specimen: str, crop: tuple[int, int], segmentation: str | None, sheet: Path | None,
+             **reading: Any) -> None:  # fmt: skip
+    """Say what is in IMAGES (a folder, a TIFF volume or an image).
+
+    Counts, sizes, types, pixel size, specimens, grey levels, first descriptors with their spread, and how
+    many independent fields of view there really are.
+    """
+    from morphogen.report.describe import describe as describe_images
+    from morphogen.report.describe import print_card
+    from morphogen.report.figures import write_contact_sheet
+    from morphogen.whole_files import require_writable_file
+
+    if sheet is not None:
+        require_writable_file(sheet)
+    pictures = read_set(images, reading)
+    print_card(describe_images(pictures, specimen=specimen, crop=crop, segmentation=segmentation))
+    if sheet is not None:
+        write_contact_sheet(pictures, sheet)
+        click.echo(f"Contact sheet: {sheet}")
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option(
+    "--crop",
+    type=SIZE,
+    default=(64, 64),
+    show_default=True,
+    help="Height and width of the crops to be taken later: regions of one specimen lie as far apart.",
+)
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.3,
+    show_default=True,
+    help="Share of the area that no method is to see.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the specimens.")
+@reading_options  # fmt: skip
+def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed: int, **reading: Any) -> None:
+    """Split IMAGES into training/ and held_out/, by specimen and never by slice.
+
+    One specimen alone is cut into regions with a gap as wide as a crop between them. Train on the one part,
+    evaluate against the other.
+    """
+    from morphogen.images.folders import write_images
+    from morphogen.images.splitting import split as split_images
+    from morphogen.whole_files import require_free_folder
+
+    require_free_folder(out, "the two parts")
+    parts = split_images(read_set(images, reading), crop=crop, held_out=held_out, seed=seed)
+    write_images(parts.training, out / "training")
+    write_images(parts.held_out, out / "held_out")
+    click.echo(f"{out / 'training'} and {out / 'held_out'}, {parts.how}")
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
+@click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
+@reading_options  # fmt: skip
+def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **reading: Any) -> None:
+    """Write IMAGES with masks of their phase of interest, as a classical segmentation finds it.
+
+    For 'train --with-masks' and '--condition porosity', where nobody drew masks. Look at the masks.
+    """
+    from morphogen.evaluation.segment import segment as with_masks
+    from morphogen.images.folders import write_images
+    from morphogen.whole_files import require_free_folder
+
+    require_free_folder(out, "images and masks")
+    masked, found = with_masks(read_set(images, reading), specimen=specimen, segmentation=segmentation)
+    write_images(masked, out)
+    click.echo(f"{len(masked)} images with masks in {out}: pixels {found.words}")

@@ -1,0 +1,217 @@
+"""Training: methods, and students of diffusion runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from morphogen.commands.options import OF_SOURCES, SIZE, is_main_process, name_value_pairs, read_set, reading_options
+from morphogen.problems import Problem
+
+if TYPE_CHECKING:
+    from morphogen.images.image_set import Pictures
+
+
+@click.command()
+@click.argument("method", metavar="METHOD")
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder; by default runs/METHOD, numbered.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds. [default: 600]")
+@click.option("--images-seen", type=click.IntRange(min=1), help="Budget in training images seen, instead of seconds.")
+@click.option(
+    "--crop",
+    type=SIZE,
+    default=(64, 64),
+    show_default=True,
+    help="Height and width of the crops to train on, and so of the images to generate.",
+)
+@click.option("--specimen", metavar="KIND", help="rock, fiber or root: allows the flips and turns of that kind.")
+@click.option(
+    "--symmetry",
+    "symmetries",
+    multiple=True,
+    type=click.Choice(["flip_horizontal", "flip_vertical", "quarter_turn"]),
+    help="What may be done to an image so that it still is one of this kind. May be repeated.",
+)
+@click.option(
+    "-p",
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the method, as 'batch_size=16' or 'channels=[32,64]'; 'morphogen methods METHOD' shows them.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same run.")
+@click.option(
+    "--clip-percent",
+    type=click.FloatRange(0, 50, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of extreme pixels at each end that the intensity map may cut.",
+)
+@click.option("--with-masks", is_flag=True, help="Train on image and mask together, and so generate both in register.")
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="NAME",
+    help="Condition the method on this: a label of the images, or what --specimen calls the area fraction of its phase,"
+    " as 'porosity', measured in the mask of each crop. May be repeated.",
+)
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    help="Folder of the encoder that reads captions, where --condition caption is given and the method reads texts."
+    " [default: MiniLM, from its package]",
+)
+@click.option(
+    "--context",
+    metavar="masks|FOLDER",
+    help="Of a diffusion method: tell it the mask of each image, or the image of the same name in another folder. It"
+    " makes images for such masks or images, then. --grey, --shrink and --axis apply to them too.",
+)
+@click.option(
+    "--sources",
+    type=click.Path(path_type=Path),
+    help="For a method that translates: the images that it starts from. --grey, --shrink and --axis apply to them too;"
+    " --files, --specimen-pattern and --pixel-size don't.",
+)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@reading_options  # fmt: skip
+def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
+          crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
+          seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], text_encoder: Path | None,
+          context: str | None, sources: Path | None,
+          precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
+    """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
+
+    Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
+    torchrun --standalone --nproc_per_node 2 -m morphogen train ...
+    """
+    if seconds is not None and images_seen is not None:
+        raise Problem("two budgets were given", do="give --seconds or --images-seen")
+    if go_on and out is None:
+        raise Problem("it is not said which run to go on with", do="name its folder with --out")
+    import yaml
+
+    from morphogen.methods.method import method_settings
+    from morphogen.specimens.specimen import augmentations
+    from morphogen.specimens.specimen import specimen as kind_of_specimen
+
+    allowed: frozenset[str] = frozenset(symmetries)
+    kind = kind_of_specimen(specimen) if specimen is not None else None
+    if kind is not None:
+        allowed |= kind.symmetries
+    settings = {name: yaml.safe_load(value) for name, value in name_value_pairs(given)}
+    method_settings(method, settings)
+    from morphogen.training.train import train as train_method
+    from morphogen.whole_files import free_folder
+
+    folder = out or free_folder(Path("runs") / method)
+    pictures = read_set(images, reading)
+    try:
+        run = train_method(
+            method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
+            symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, conditions=conditions,
+            fraction=kind.fraction if kind is not None else None, text_encoder=text_encoder,
+            context=_context(context, {name: reading[name] for name in OF_SOURCES}),
+            sources=read_set(sources, {name: reading[name] for name in OF_SOURCES}) if sources is not None else None,
+            augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
+            precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if (folder / "state.safetensors").exists():
+            click.echo(f"Stopped and saved; go on with --continue --out {folder}", err=True)
+        raise
+    if is_main_process():
+        counters = run.counters
+        click.echo(
+            f"Trained {method} on {int(counters['images_seen']):,} images in {counters['seconds']:.0f} s: {run.folder}"
+        )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder of the student.")
+@click.option(
+    "--steps", type=click.IntRange(1, 4), default=4, show_default=True, help="In how many steps the student draws."
+)
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds. [default: 600]")
+@click.option("--images-seen", type=click.IntRange(min=1), help="Budget in training images seen, instead of seconds.")
+@click.option(
+    "-p",
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the student, as 'guidance=2' or 'teacher_evaluations=6'; 'morphogen methods distilled' shows"
+    " them.",
+)
+@click.option(
+    "--context", type=click.Path(path_type=Path), help="Of a run that is told other images of the places: those images."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same student.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the student in --out to this budget.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@reading_options  # fmt: skip
+def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None, images_seen: int | None,
+           given: tuple[str, ...], context: Path | None, seed: int, precision: str | None, compiled: bool, go_on: bool,
+           cpu: bool, **reading: Any) -> None:  # fmt: skip
+    """Train a student of a diffusion RUN that draws in one to four steps what the run draws in many.
+
+    IMAGES are those that the run was trained on. Crops, masks, conditions, flips and turns are the run's. The student
+    is a run like any other: 'generate' draws from it. It follows its teacher and cannot be better.
+    """
+    if seconds is not None and images_seen is not None:
+        raise Problem("two budgets were given", do="give --seconds or --images-seen")
+    import yaml
+
+    from morphogen.methods.method import method_settings
+    from morphogen.training.distil import STUDENT
+    from morphogen.training.distil import distil as distilled
+
+    settings = {name: yaml.safe_load(value) for name, value in name_value_pairs(given)}
+    method_settings(STUDENT, settings)
+    others = read_set(context, {name: reading[name] for name in OF_SOURCES}) if context is not None else None
+    try:
+        student = distilled(
+            run, read_set(images, reading), out, steps=steps, context=others, seconds=seconds, images_seen=images_seen,
+            settings=settings, seed=seed, precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if (out / "state.safetensors").exists():
+            click.echo(f"Stopped and saved; go on with --continue --out {out}", err=True)
+        raise
+    if is_main_process():
+        counters = student.counters
+        click.echo(
+            f"Distilled {run} to {steps} step{'s' * (steps > 1)} on {int(counters['images_seen']):,} images in"
+            f" {counters['seconds']:.0f} s: {out}"
+        )
+
+
+def _context(given: str | None, reading: dict[str, Any]) -> 'Literal["masks"] | Pictures | None':
+    """What a method is told beside conditions; a folder called masks is ./masks."""
+    if given is None:
+        return None
+    return "masks" if given == "masks" else read_set(Path(given), reading)
+
+
+@click.command()
+@click.argument("method", required=False)
+def methods(method: str | None) -> None:
+    """List the methods, or the settings of METHOD."""
+    from morphogen.methods.method import method_class, method_names, method_settings
+
+    if method is None:
+        for name in method_names():
+            click.echo(f"{name:<16} {method_class(name).title}")
+        return
+    for name, field in type(method_settings(method)).model_fields.items():
+        click.echo(f"{name:<20} by default {field.default!r}: {field.description or ''}")
