@@ -16,9 +16,9 @@ puts it there, and above it in most papers, which trained with u. Images of floa
 number says how dense they lie per unit of grey, and may be negative: compare it on the same images only.
 
 p is the density of crops of the run's size, each by itself, told what training would have told of it: its labels, the
-area fraction of its mask, the mask itself. Estimates are not held within the grey range as in drawing,
-where the flow would have an edge. No guidance, for a guided flow has a density that no training fitted. The prior at the highest level is a Gaussian about the denoiser's own
-estimate there, for what it is told.
+area fraction of its mask, the mask itself. Estimates are not held within the grey range as in drawing, where the flow
+would have an edge. No guidance, for a guided flow has a density that no training fitted. The prior at the highest level
+is a Gaussian about the denoiser's own estimate there, for what it is told.
 """
 
 import math
