@@ -32,7 +32,9 @@ Deviations from the papers, each for a reason:
 - R1 is taken at the augmented images, since the interpolation of a rotation cannot be differentiated twice; so it is
   the slope where the discriminator is trained.
 - Path lengths every 16 steps, and not every 8 with half a batch; their weight is L ln 2 / (ln r - ln 2) = 2, the
-  paper's for lengths that are a mean over the L layers and y divided by the side r (appendix B).
+  paper's for lengths that are a mean over the L layers and y divided by the side r (appendix B). None with a projected
+  discriminator, as in its paper: in 170 seconds on two cores, of a carbonate at 64 x 64, the kernel distance over VGG16
+  was 0.061 with a weight of 0.2 and 0.007 without; one training each.
 - Two layers in f, with a tenth of the learning rate, and learning rates four times the paper's that fall to zero: a run
   of ten minutes has no time for more. p moves from 0 to 1 in 50 thousand images and not in 500 thousand, and no further
   than 0.8, the bound that the paper gives against leaks.
@@ -85,6 +87,7 @@ _SHORT_MEMORY = 0.9  # of r_t and of the path length, from one observation to th
 _NOISE = 0.1  # strength of the noise inputs at the start
 _CONTRAST = 0.2  # of the first images, of which those of all sizes are summed up: that of measured ones
 _MEMORY = 0.99  # of the mean style
+_PATH_LENGTHS = 2.0  # weight: L ln 2 / (ln r - ln 2), see above
 
 
 class Settings(MethodSettings):
@@ -103,10 +106,14 @@ class Settings(MethodSettings):
     features: Literal["alexnet", "vgg16"] = Field(default="alexnet", description="of the projected discriminator")
     projection: int = Field(default=64, ge=1, description="channels of the projected features")
     learning_rate: float = Field(default=0.01, gt=0, description="of both networks, at equalised scale")
-    projected_learning_rate: float = Field(default=1e-3, gt=0, description="of the projected discriminator")
+    projected_learning_rate: float = Field(default=2e-3, gt=0, description="of the projected discriminator")
     layout: bool = Field(default=True, description="start from a linear function of the style, not from a constant")
     style_mixing: float = Field(default=0.5, ge=0, le=1, description="share of images made from two styles")
-    path_length_weight: float = Field(default=2.0, ge=0, description="weight of the path lengths; 0 leaves them out")
+    path_length_weight: float | None = Field(
+        default=None,
+        ge=0,
+        description="weight of the path lengths; 0 leaves them out; by default 2, and 0 with a projected discriminator",
+    )
     path_length_every: int = Field(default=16, ge=1, description="steps between two path length penalties")
     r1_gamma: float = Field(default=0.05, ge=0, description="weight of the R1 penalty; 0 leaves it out")
     r1_every: int = Field(default=16, ge=1, description="steps between two R1 penalties")
@@ -365,10 +372,16 @@ class Method(GenerativeMethod):
         self.register_buffer("path_length", torch.zeros(()))  # a
         self.phases = self._phases()
 
+    @property
+    def _path_length_weight(self) -> float:
+        if self.settings.path_length_weight is not None:
+            return self.settings.path_length_weight
+        return 0.0 if self.projected else _PATH_LENGTHS
+
     def _phases(self) -> tuple[Phase, ...]:
         """Adam without momentum, and the lazy penalties."""
         settings = self.settings
-        lengths = settings.path_length_every if settings.path_length_weight else 0
+        lengths = settings.path_length_every if self._path_length_weight else 0
         slopes = settings.r1_every if settings.r1_gamma and not self.projected else 0
         known = settings.projected_learning_rate if self.projected else settings.learning_rate
 
@@ -399,7 +412,7 @@ class Method(GenerativeMethod):
             images = self.synthesis(styles, randomness)
             lengths = path_lengths(images, styles, randomness.normal(*images.shape[1:]))
             penalty = (lengths - self.path_length).square().mean()
-            weight = settings.path_length_weight * settings.path_length_every
+            weight = self._path_length_weight * settings.path_length_every
             return Loss(weight * penalty, {"path length": lengths.mean(), "path length penalty": penalty})
         if phase == "generator":
             seen = self._augmented(self.synthesis(styles, randomness), randomness)
