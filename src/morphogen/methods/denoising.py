@@ -28,6 +28,7 @@ from morphogen.mathematics.noise_levels import (
     Flow,
     Level,
     Process,
+    add_noise,
     karras_steps,
     log_uniform,
     lognormal,
@@ -143,6 +144,10 @@ class Given:
         some = self.vector if self.vector is not None else self.context
         return self if some is None else self.but(torch.zeros(len(some), self.kinds, device=some.device))
 
+    def beside(self, x: Tensor) -> Tensor:
+        """What a network sees: noisy images ``(B, C, h, w)``, and the context, if any, as further channels."""
+        return x if self.context is None else torch.cat([x, self.context], dim=1)
+
     def __add__(self, other: "Given") -> "Given":
         """One batch after the other."""
         return Given(*(
@@ -229,7 +234,7 @@ class DenoisingMethod(GenerativeMethod):
         sigma = self.training_levels(randomness.uniform())
         noise = randomness.normal(*x0.shape[1:])
         level = on_the_circle(sigma)
-        xt = per_image(level.signal, x0) * x0 + per_image(level.noise, x0) * noise
+        xt = add_noise(x0, noise, level)
         said = self.predict(xt, _LEVEL_SCALE * sigma.log(), self._told_some(given, randomness))
         error = (said - target(settings.predicts, x0, noise, level)).square().flatten(1).mean(1)  # (B,)
         if settings.weighting == "min_snr":
@@ -418,8 +423,7 @@ class UNetMethod(DenoisingMethod):
 
     def predict(self, x: Tensor, level: Tensor, given: Given) -> Tensor:
         """The UNet's answer."""
-        seen = x if given.context is None else torch.cat([x, given.context], dim=1)
-        said: Tensor = self.network(seen, level, given.vector, given.told, given.tokens)
+        said: Tensor = self.network(given.beside(x), level, given.vector, given.told, given.tokens)
         return said
 
 

@@ -186,8 +186,7 @@ class Method(DenoisingMethod):
 
     def predict(self, x: Tensor, level: Tensor, given: Given) -> Tensor:
         """The transformer's answer."""
-        seen = x if given.context is None else torch.cat([x, given.context], dim=1)
-        said: Tensor = self.network(seen, level, given)
+        said: Tensor = self.network(given.beside(x), level, given)
         return said
 
 

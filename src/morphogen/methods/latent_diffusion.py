@@ -212,8 +212,7 @@ class Method(DenoisingMethod):
 
     def predict(self, x: Tensor, level: Tensor, given: Given) -> Tensor:
         """The UNet's answer."""
-        seen = x if given.context is None else torch.cat([x, given.context], dim=1)
-        said: Tensor = self.network(seen, level, given.vector, given.told, given.tokens)
+        said: Tensor = self.network(given.beside(x), level, given.vector, given.told, given.tokens)
         return said
 
     def context_inside(self, context: Tensor) -> Tensor:
