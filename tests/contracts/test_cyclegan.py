@@ -16,6 +16,7 @@ from morphogen.mathematics.least_squares_losses import (
     least_squares_generator_loss,
 )
 from morphogen.mathematics.randomness import Randomness
+from morphogen.methods.cyclegan import Generator
 from morphogen.methods.method import Batch, ImageShape, SampleRequest, Task, method_class, method_settings
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
@@ -391,8 +392,6 @@ def test_masks_are_translated_with_their_images(tmp_path):
 
 def test_the_grain_of_a_fresh_generator_has_no_pattern():
     """A random kernel would draw its own, such as a checkerboard, and hardly move in a short training."""
-    from morphogen.methods.cyclegan import Generator
-
     for seed in range(4):
         torch.manual_seed(seed)
         generator = Generator(1, (8, 16), blocks=1, noise_channels=1, from_identity=True)
@@ -401,3 +400,16 @@ def test_the_grain_of_a_fresh_generator_has_no_pattern():
             grain = generator(flat, torch.randn(32, 1, 32, 32)) - generator(flat, torch.zeros(32, 1, 32, 32))
         power = torch.fft.fft2(grain[:, 0] - grain.mean()).abs().square().mean(0)
         assert power[14:19, 14:19].mean() < 2 * power.mean()
+
+
+def test_nothing_frames_a_translation():
+    """What is the same everywhere is translated into what is the same everywhere, up to the border."""
+    torch.manual_seed(0)
+    generator = Generator(1, (8, 16, 16), blocks=2, noise_channels=1, from_identity=False)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        plain = generator(torch.full((1, 1, 32, 32), 0.3), torch.full((1, 1, 32, 32), 0.7))
+    # Two columns, and two rows, are of another phase of the upsampling: the pattern may repeat, but not end.
+    torch.testing.assert_close(plain[..., :16, :16], plain[..., 8:24, 8:24], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(plain[..., 16:, 16:], plain[..., 8:24, 8:24], rtol=1e-4, atol=1e-4)

@@ -397,13 +397,13 @@ def test_draws_have_the_moments_that_they_should():
     assert set(whole.unique().tolist()) == set(range(10))
 
 
-def test_the_resize_convolution_is_upsampling_and_then_a_convolution():
+@pytest.mark.parametrize(("around", "mode"), [("zeros", "constant"), ("edge", "replicate")])
+def test_the_resize_convolution_is_upsampling_and_then_a_convolution(around, mode):
     x = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
-    two_steps = torch.nn.functional.conv2d(
-        torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1
-    )
-    one_step = resize_convolution(x, weight)
+    larger = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    two_steps = torch.nn.functional.conv2d(torch.nn.functional.pad(larger, (1, 1, 1, 1), mode), weight)
+    one_step = resize_convolution(x, weight, around)
     torch.testing.assert_close(one_step, two_steps)
     probe = torch.randn_like(one_step)
     for ours, theirs in zip(

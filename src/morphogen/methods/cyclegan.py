@@ -28,6 +28,8 @@ Deviations from the paper, each for a reason:
   less (m, ``measured_cycle``). Where all of y can be told from x, m = 1 holds the two together more reliably.
 - No tanh at the end, which cannot give the pure black and white of labels; samples are clipped to [-1, 1]. The finest
   level goes around the coarse ones, so that what is pixel-sharp in the source is so in its translation.
+- The specimen goes on beyond the image (reflected, or its edge repeated) in every layer of the generators. Zeros around
+  show as a frame in the translation of an image larger than the crops: in training, borders are a third of all there is.
 - Resize-convolutions (Odena et al. 2016); averaged weights for sampling; narrower and shallower networks, for two
   cores.
 """
@@ -105,8 +107,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
         )  # fmt: skip
         nn.init.zeros_(self.layers[3].weight)  # type: ignore[arg-type]
 
@@ -134,11 +136,14 @@ class Generator(nn.Module):
         self.stem = nn.Conv2d(image_channels + noise_channels, channels[0], 5, padding=2, padding_mode="reflect")
         levels = list(pairwise(channels))
         self.down = nn.Sequential(
-            *(nn.Sequential(nn.ReLU(), nn.Conv2d(fine, coarse, 3, 2, 1)) for fine, coarse in levels)
+            *(
+                nn.Sequential(nn.ReLU(), nn.Conv2d(fine, coarse, 3, 2, 1, padding_mode="reflect"))
+                for fine, coarse in levels
+            )
         )
         self.blocks = nn.Sequential(*(ResidualBlock(channels[-1]) for _ in range(blocks)))
         self.up = nn.Sequential(
-            *(nn.Sequential(nn.ReLU(), ResizeConvolution(coarse, fine)) for fine, coarse in reversed(levels))
+            *(nn.Sequential(nn.ReLU(), ResizeConvolution(coarse, fine, "edge")) for fine, coarse in reversed(levels))
         )
         self.last = nn.Conv2d(channels[0], image_channels, 5, padding=2, padding_mode="reflect")
         if noise_channels:
