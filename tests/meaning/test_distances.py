@@ -115,13 +115,28 @@ def test_kernel_distance_is_unbiased_and_its_replicates_too():
     assert abs(np.mean(means)) < 0.3 * np.std(values)
 
 
+def test_a_few_far_fields_do_not_decide_over_descriptors():
+    """Heavy tails as descriptors have them: a collapsed set is told from a fresh one, each with its interval."""
+    generator = np.random.default_rng(3)
+
+    def fields(count, spread=1.0):
+        return table(spread * generator.standard_t(3, size=(count, 13)), units_differ=True)
+
+    measured = fields(224)
+    fresh, collapsed = (kernel_distance(measured=measured, generated=fields(400, s)) for s in (1.0, 0.4))
+    assert collapsed.low > 3 * max(abs(fresh.low), fresh.high)
+    far = table(np.concatenate([measured.values, np.full((2, 13), 40.0)]), units_differ=True)
+    assert kernel_distance(measured=measured, generated=far).value < 0.1 * collapsed.value
+
+
 def _raw_mean_of_kernel_replicates(X, Y):
     from morphogen.evaluation.distances import kernel
     from morphogen.evaluation.intervals import units
 
     w, v = resampling_weights(X.groups, 100, 0), resampling_weights(Y.groups, 100, 1)
-    draws = kernel._mean_within(X.values, units(X.groups), w) + kernel._mean_within(Y.values, units(Y.groups), v)
-    return float((draws - 2 * kernel._mean_between(X.values, Y.values, w, v)).mean())
+    within = (kernel._mean_within(t.values, units(t.groups), u, kernel.cubic_kernel) for t, u in ((X, w), (Y, v)))
+    draws = sum(within)
+    return float((draws - 2 * kernel._mean_between(X.values, Y.values, w, v, kernel.cubic_kernel)).mean())
 
 
 @pytest.mark.parametrize(("distance", "d", "n"), [(FRECHET, 4, 60), (FRECHET, 80, 40), (KERNEL, 6, 50)])

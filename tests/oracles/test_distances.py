@@ -76,15 +76,29 @@ def cubic(x, y):
     return (float(np.dot(x, y)) / len(x) + 1) ** 3
 
 
+def double_loop(X, Y, k):
+    n, m = len(X), len(Y)
+    return (
+        sum(k(X[i], X[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+        + sum(k(Y[i], Y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+        - 2 * sum(k(x, y) for x in X for y in Y) / (n * m)
+    )
+
+
 def test_kernel_is_the_double_loop():
     X, Y = two_sets(17, 23)
-    n, m = len(X), len(Y)
-    expected = (
-        sum(cubic(X[i], X[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-        + sum(cubic(Y[i], Y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-        - 2 * sum(cubic(x, y) for x in X for y in Y) / (n * m)
-    )
-    assert kernel_distance(measured=table(X), generated=table(Y)).value == pytest.approx(expected, rel=1e-10)
+    found = kernel_distance(measured=table(X), generated=table(Y)).value
+    assert found == pytest.approx(double_loop(X, Y, cubic), rel=1e-10)
+
+
+def test_kernel_over_descriptors_is_the_double_loop_of_a_bounded_kernel():
+    X, Y = (7.0 * values * np.arange(1, values.shape[1] + 1) for values in two_sets(17, 23))
+    found = kernel_distance(measured=table(X, units_differ=True), generated=table(Y, units_differ=True)).value
+    X, Y = ((values - X.mean(0)) / X.std(0, ddof=1) for values in (X, Y))
+    squares = [float(np.sum((a - b) ** 2)) for i, a in enumerate(X) for b in X[:i]]
+    middle = np.median(squares)
+    expected = double_loop(X, Y, lambda x, y: 1 / (1 + float(np.sum((x - y) ** 2)) / middle))
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_kernel_is_that_of_torchmetrics():

@@ -29,7 +29,7 @@ Deviations from the paper, each for a reason:
 - No tanh at the end, which cannot give the pure black and white of labels; samples are clipped to [-1, 1]. The finest
   level goes around the coarse ones, so that what is pixel-sharp in the source is so in its translation.
 - The specimen goes on beyond the image (reflected, or its edge repeated) in every layer of the generators. Zeros around
-  show as a frame in the translation of an image larger than the crops: in training, borders are a third of all there is.
+  it show as a frame, above all in the translation of an image that is larger than the crops.
 - Resize-convolutions (Odena et al. 2016); averaged weights for sampling; narrower and shallower networks, for two
   cores.
 """

@@ -1,9 +1,17 @@
 """Kernel distance between two sets of features: the unbiased squared maximum mean discrepancy.
 
-Binkowski et al., Demystifying MMD GANs, ICLR 2018; Gretton et al., JMLR 13 (2012). With the cubic kernel
-k(x, y) = (x.y/d + 1)^3 over features of length d,
+Binkowski et al., Demystifying MMD GANs, ICLR 2018; Gretton et al., JMLR 13 (2012):
 
-    MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j).
+    MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j)
+
+    over features of a network, of length d:    k(x, y) = (x.y/d + 1)^3                      the cubic kernel of KID
+    over descriptors, standardised:             k(x, y) = 1 / (1 + |x - y|^2 / m)            a rational quadratic one
+
+with m the median of |x_i - x_j|^2 over measured pairs, which the replicates keep. A dozen descriptors are no hundreds
+of features: single fields lie many standard deviations out (a kurtosis, say), and the cube of a product lets the few
+farthest pairs decide. A DCGAN on a carbonate whose images all had one porosity scored 1.1 [0.8, 1.5] by the cubic
+kernel, and a set with the measured means and spreads 0.6 [0.1, 1.5]; by the bounded one 0.19 [0.15, 0.22] and 0.015
+[0.008, 0.026]. The cubic kernel compares three moments; the rational quadratic one tells any two distributions apart.
 
 All pairs are used, in one block: the customary mean over random subsets of 1000 estimates the same number
 with more noise. No factor (1000 or 100) is applied. Called "KID" only over Inception-v3 pool features.
@@ -18,8 +26,9 @@ every replicate. Where the two sets agree, MMD^2 is a degenerate U-statistic and
 is too wide by a factor of up to sqrt(3): on the safe side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +44,7 @@ ROWS = 1024  # rows of the kernel matrix that are held at a time
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The unbiased squared MMD with the cubic kernel as a set distance."""
+    """The unbiased squared MMD as a set distance."""
 
     metrics: tuple[Metric, ...] = (Metric("kernel distance", higher_is_better=False),)
 
@@ -44,18 +53,21 @@ class Kernel:
     ) -> tuple[Replicates, ...]:
         """See ``SetDistance``."""
         X, Y = comparable(measured=measured, generated=generated)
+        k = partial(rational_quadratic_kernel, scale=_median_square(X)) if measured.units_differ else cubic_kernel
         # The first row of weights is the sample itself, the others are its replicates.
         w = _with_sample(resampling_weights(measured.groups, resamples, seed, Use.WEIGHTS_OF_MEASURED))
         v = _with_sample(resampling_weights(generated.groups, resamples, seed, Use.WEIGHTS_OF_COMPARED))
         results = (
-            _mean_within(X, units(measured.groups), w)
-            + _mean_within(Y, units(generated.groups), v)
-            - 2 * _mean_between(X, Y, w, v)
+            _mean_within(X, units(measured.groups), w, k)
+            + _mean_within(Y, units(generated.groups), v, k)
+            - 2 * _mean_between(X, Y, w, v, k)
         )
         return (Replicates.around(results[0], results[1:], len(X), len(Y)),)
 
 
 DISTANCE = Kernel()
+
+Values = NDArray[np.float64]
 
 
 def kernel_distance(
@@ -74,11 +86,29 @@ def cubic_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.f
     return inner * inner * inner
 
 
+def rational_quadratic_kernel(x: Values, y: Values, scale: float) -> Values:
+    """k(x, y) = 1 / (1 + |x - y|^2 / scale) for all pairs of rows, ``(n, m)``."""
+    squares: Values = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * (x @ y.T)
+    np.maximum(squares, 0, out=squares)  # rounding
+    squares /= scale
+    squares += 1
+    return np.reciprocal(squares, out=squares)
+
+
+def _median_square(x: Values) -> float:
+    """Median of |x_i - x_j|^2 over pairs of the first ``ROWS`` rows; 1 where all rows are equal."""
+    x = x[:ROWS]
+    squares = 1 / rational_quadratic_kernel(x, x, 1.0) - 1
+    return float(np.median(squares[np.triu_indices(len(x), 1)])) or 1.0 if len(x) > 1 else 1.0
+
+
 def _with_sample(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([np.ones((1, weights.shape[1])), weights])
 
 
-def _mean_within(x: NDArray[np.float64], unit_of_row: NDArray[np.intp], w: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_within(
+    x: Values, unit_of_row: NDArray[np.intp], w: Values, kernel: Callable[[Values, Values], Values]
+) -> Values:
     """Weighted mean of k over the admitted pairs of one set, for each row of weights ``w`` (r, n).
 
     Two rows of different units have the weight w_i w_j. Two different rows of one unit, whose common
@@ -88,7 +118,7 @@ def _mean_within(x: NDArray[np.float64], unit_of_row: NDArray[np.intp], w: NDArr
     total = np.zeros(len(w))
     same = np.empty(n)  # sum of k over the other rows of the same unit
     for block in _blocks(n):
-        k = cubic_kernel(x[block], x)
+        k = kernel(x[block], x)
         k[np.arange(len(k)), np.arange(n)[block]] = 0  # no row meets itself
         total += np.einsum("ri,ri->r", w[:, block], w @ k.T)
         same[block] = (k * (unit_of_row[block, None] == unit_of_row)).sum(axis=1)
@@ -99,13 +129,11 @@ def _mean_within(x: NDArray[np.float64], unit_of_row: NDArray[np.intp], w: NDArr
     return result
 
 
-def _mean_between(
-    x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], v: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _mean_between(x: Values, y: Values, w: Values, v: Values, kernel: Callable[[Values, Values], Values]) -> Values:
     """Weighted mean of k over all pairs of one row of each set."""
     total = np.zeros(len(w))
     for block in _blocks(len(x)):
-        total += np.einsum("ri,ri->r", w[:, block], v @ cubic_kernel(x[block], y).T)
+        total += np.einsum("ri,ri->r", w[:, block], v @ kernel(x[block], y).T)
     result: NDArray[np.float64] = total / (w.sum(axis=1) * v.sum(axis=1))
     return result
 
