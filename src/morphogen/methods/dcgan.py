@@ -7,11 +7,11 @@
 with its weight multiplied by that number, Karras et al. 2020, arXiv:1912.04958, appendix B).
 
 Deviations from the paper, each for a reason: resize-convolutions in place of plain transposed convolutions, whose
-checkerboard is plain to see in rocks (Odena et al. 2016); in place of batch normalisation, so that an image does not
-depend on its batch and two processes train what one would, the features of each pixel at unit length in the generator
-(Karras et al. 2018, arXiv:1710.10196, section 4.2) and nothing in the discriminator. Group normalisation takes mean and
-spread over the image away: with it, all images had one porosity and one contrast. R1, without which small sets diverge;
-averaged generator weights for sampling.
+checkerboard is plain to see in rocks (Odena et al. 2016); group normalisation in the generator and none in the
+discriminator in place of batch normalisation, so that an image does not depend on its batch and two processes train
+what one would. That takes mean and spread over the image away, and with it all images had one porosity and one
+contrast; so scale and shift after it come from z (self-modulation, Chen et al. 2019, arXiv:1810.01365). R1, without
+which small sets diverge; averaged generator weights for sampling.
 """
 
 import math
@@ -20,6 +20,7 @@ from itertools import pairwise
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 from morphogen.mathematics.adversarial_losses import (
     non_saturating_discriminator_loss,
@@ -55,17 +56,19 @@ class Settings(MethodSettings):
     r1_every: int = Field(default=8, ge=1, description="steps between two R1 penalties")
 
 
-class PixelNorm(nn.Module):
-    """Features of each pixel at a mean square of 1, then scaled and shifted by learnt numbers a channel."""
+class ModulatedNorm(nn.Module):
+    """Group normalisation whose scale and shift are linear in the latent vector."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, latent: int) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
-        self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.norm = nn.GroupNorm(math.gcd(channels, 8), channels, affine=False)
+        self.modulation = nn.Linear(latent, 2 * channels)
+        with torch.no_grad():
+            self.modulation.bias[:channels] += 1
 
-    def forward(self, x: Tensor) -> Tensor:
-        length = (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()  # (B, 1, H, W)
-        return torch.addcmul(self.shift, x * length, self.scale)
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        scale, shift = self.modulation(z)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1)
+        return torch.addcmul(shift, self.norm(x), scale)
 
 
 class Generator(nn.Module):
@@ -75,19 +78,16 @@ class Generator(nn.Module):
         super().__init__()
         self.coarse = (channels[-1], shape.height >> len(channels), shape.width >> len(channels))
         self.spread = nn.Linear(latent, math.prod(self.coarse))
-        layers: list[nn.Module] = [PixelNorm(channels[-1]), nn.ReLU()]
         widths = [*reversed(channels), channels[0]]
-        for before, after in pairwise(widths):
-            layers += [
-                ResizeConvolution(before, after),
-                PixelNorm(after),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], shape.channels, 3, padding=1), nn.Tanh())
+        self.convolutions = nn.ModuleList(ResizeConvolution(before, after) for before, after in pairwise(widths))
+        self.norms = nn.ModuleList(ModulatedNorm(c, latent) for c in widths)
+        self.to_image = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        images: Tensor = self.layers(self.spread(z).view(-1, *self.coarse))  # (B, C, H, W)
-        return images
+        x = relu(self.norms[0](self.spread(z).view(-1, *self.coarse), z))
+        for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):
+            x = relu(norm(convolution(x), z))
+        return torch.tanh(self.to_image(x))  # (B, C, H, W)
 
 
 class Discriminator(nn.Module):
