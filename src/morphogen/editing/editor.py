@@ -58,6 +58,10 @@ class Instruction:
         return frozenset(f.name for f in fields(self) if (part := getattr(self, f.name)) is not None and len(part) > 0)
 
 
+PARTS = frozenset(f.name for f in fields(Instruction))
+"""Names of all parts of an instruction."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Edit:
     """What became of one image.
@@ -133,7 +137,7 @@ class EditingMethod(ABC):
         """
 
 
-EDITORS = Catalogue("morphogen.editing", "editor", frozenset({"editor", "edit"}))
+EDITORS = Catalogue("morphogen.editing", "editor", frozenset({"editor", "edit", "diffusion_run"}))
 
 
 def editor_names() -> list[str]:
