@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from morphogen.mathematics.exact_denoisers import DataSet
 from morphogen.mathematics.known_region import filled, told_known
 from morphogen.mathematics.noise_levels import geometric_steps, per_image
 from morphogen.mathematics.randomness import Randomness
@@ -122,3 +123,61 @@ def test_restarts_leave_an_exact_answer_and_mend_a_wrong_one(example):
         for n in (0, 6)
     )
     assert often[0] < 0.7 * once[0]
+
+
+def test_of_a_small_data_set_those_images_come_that_have_the_known_part():
+    """Two of thirty share it, and each comes as often as the other."""
+    images = Randomness.of_images(8, 0, 30).normal(12).double()
+    images[1, KNOWN] = images[0, KNOWN]
+    draws = draws_of(DataSet(images).denoise, images[0], KNOWN, 600, passes=3, restarts=1)
+    nearest = torch.cdist(draws, images).argmin(1)
+    assert torch.allclose(draws, images[nearest], atol=0.02)
+    first, second = ((nearest == k).double().mean().item() for k in (0, 1))
+    assert first + second > 0.99
+    assert first == pytest.approx(0.5, abs=4 * 0.5 / 600**0.5)
+
+
+SIDE, WHITE = 32, 0.1
+
+
+def field():
+    """A denoiser of a periodic Gaussian field, and its correlation over lags across: Lorentzian spectrum, white noise.
+
+    Its estimates are the Wiener filter S / (S + sigma^2), exact for it.
+    """
+    frequency = torch.fft.fftfreq(SIDE, dtype=torch.float64)
+    squared = frequency[:, None] ** 2 + frequency[None] ** 2
+    smooth = (1 + squared * (2 * torch.pi * 4.0) ** 2) ** -1.5  # of an exponential correlation of 4 pixels
+    spectrum = (1 - WHITE) * smooth / smooth.mean() + WHITE
+
+    def denoise(x, sigma):
+        level = per_image(sigma, x).square()
+        return torch.fft.ifft2(torch.fft.fft2(x) * (spectrum / (spectrum + level))).real
+
+    return denoise, spectrum, torch.fft.ifft2(spectrum).real[0]
+
+
+@pytest.mark.parametrize(("passes", "seen"), [(3, False), (0, True)])
+def test_the_two_point_correlation_across_the_border_is_that_inside(passes, seen):
+    """Of a field filled in a disc, over all pairs of pixels of which one is known; replacement alone leaves a seam."""
+    denoise, spectrum, correlation = field()
+    count, stream = 150, Randomness.of_images(3, 0, 150)
+
+    def normal():
+        return stream.normal(1, SIDE, SIDE).double()
+
+    known = torch.fft.ifft2(torch.fft.fft2(normal()) * spectrum.sqrt()).real
+    y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    where = (y - 15.0) ** 2 + (x - 17.0) ** 2 > 9.0**2
+    sigmas = geometric_steps(25, LOW, HIGH)
+    conditional = told_known(denoise, known, where, passes)
+    found = filled(solver("dpm_solver"), conditional, where * known + HIGH * normal(), sigmas, normal)
+    assert torch.equal(found[..., where], known[..., where])
+    apart = []
+    for lag in (1, 2, 3, 5, 8):
+        across = where != where.roll(-lag, dims=1)  # one of the two is known, the other is not
+        each = (found * found.roll(-lag, dims=-1))[..., across].flatten(1).mean(1)  # (count,)
+        apart.append(((each.mean() - correlation[lag]) / (each.std() / count**0.5)).item())
+    inside = found[..., ~where]
+    apart.append(((inside.square().mean() - 1) / (inside.square().flatten(1).mean(1).std() / count**0.5)).item())
+    assert (max(map(abs, apart)) > 4) == seen
