@@ -2,9 +2,9 @@
 
 The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
 ``distil``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``, ``reconstruct``,
-``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so that
-importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms`` would put
-the folder in the place of the function.
+``edit``, ``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so
+that importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms``
+would put the folder in the place of the function.
 """
 
 import importlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from morphogen.audit.audit import audit as audit_metrics
+    from morphogen.editing.edit import edit
     from morphogen.evaluation.asked import asked_and_given
     from morphogen.evaluation.evaluate import evaluate
     from morphogen.evaluation.segment import segment
@@ -37,6 +38,7 @@ __all__ = [
     "audit_metrics",
     "describe",
     "distil",
+    "edit",
     "evaluate",
     "generate",
     "image_set",
@@ -60,6 +62,7 @@ _CALLS = {
     "audit_metrics": ("morphogen.audit.audit", "audit"),
     "describe": ("morphogen.report.describe", "describe"),
     "distil": ("morphogen.training.distil", "distil"),
+    "edit": ("morphogen.editing.edit", "edit"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),

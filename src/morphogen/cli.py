@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import evidence, generation, images, training
+from morphogen.commands import editing, evidence, generation, images, training
 from morphogen.problems import Problem
 
 
@@ -41,9 +41,9 @@ for _command in (
     images.phantom, images.describe, images.split, images.segment,
     training.train, training.distil,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
-    generation.reconstruct,
+    generation.reconstruct, editing.edit,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
-    training.methods,
+    training.methods, editing.editors,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -58,6 +58,10 @@ class Instruction:
         return frozenset(f.name for f in fields(self) if (part := getattr(self, f.name)) is not None and len(part) > 0)
 
 
+PARTS = frozenset(f.name for f in fields(Instruction))
+"""Names of all parts of an instruction."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Edit:
     """What became of one image.
@@ -133,7 +137,7 @@ class EditingMethod(ABC):
         """
 
 
-EDITORS = Catalogue("morphogen.editing", "editor", frozenset({"editor", "edit"}))
+EDITORS = Catalogue("morphogen.editing", "editor", frozenset({"editor", "edit", "diffusion_run"}))
 
 
 def editor_names() -> list[str]:
@@ -150,13 +154,22 @@ def editor_class(name: str) -> type[EditingMethod]:
     return EDITORS.module(name).Editor  # type: ignore[no-any-return]
 
 
+def editor_settings_kind(name: str) -> type[EditorSettings]:
+    """The settings that an editor has.
+
+    Raises:
+        Problem: there is no such editor.
+    """
+    return EDITORS.module(name).Settings  # type: ignore[no-any-return]
+
+
 def editor_settings(name: str, given: Mapping[str, Any] | None = None) -> EditorSettings:
     """An editor's settings: its defaults, changed by what is given.
 
     Raises:
         Problem: no such editor or setting, or a value that it cannot take.
     """
-    kind: type[EditorSettings] = EDITORS.module(name).Settings
+    kind = editor_settings_kind(name)
     try:
         return kind.model_validate(dict(given or {}))
     except ValidationError as error:
@@ -173,9 +186,9 @@ def require_sound(name: str, source: Picture, instruction: Instruction) -> None:
     kind = editor_class(name)
     given = instruction.given
     for part in sorted(kind.needs - given):
-        raise Problem(f"{name} needs {_WORDS[part]}", do="give it")
+        raise Problem(f"{name} needs {DEMANDS[part]}", do="give it")
     for part in sorted(given - kind.takes):
-        raise Problem(f"{name} makes nothing of {_WORDS[part]}", do="leave it out, or choose another editor")
+        raise Problem(f"{name} makes nothing of {DEMANDS[part]}", do="leave it out, or choose another editor")
     for text in (instruction.caption, instruction.before, instruction.words):
         if text and not text.strip():
             raise Problem("a text is empty", do="say what the image is to show")
@@ -196,7 +209,7 @@ def require_sound(name: str, source: Picture, instruction: Instruction) -> None:
         raise Problem(f"the mask lets {what} of the image change", do="mark the part that is to change")
 
 
-_WORDS = {
+DEMANDS = {
     "caption": "a caption of what the image is to show",
     "before": "a caption of what the image shows now",
     "words": "an instruction",
@@ -204,3 +217,4 @@ _WORDS = {
     "emphasis": "weights of words",
     "asked": "values of conditions",
 }
+"""What the parts of an instruction are, in words."""

@@ -345,8 +345,8 @@ def asked_of(asked: Asked, k: int, count: int) -> dict[str, Label]:
     return {n: w[0] + share * (w[1] - w[0]) if isinstance(w, tuple) else w for n, w in asked.items()}
 
 
-def asked_values(run: Run, asked: Asked, count: int, seed: int) -> list[dict[str, Label]]:
-    """The condition of each image: what is asked, and for the rest what one crop of the training set had.
+def asked_values(run: Run, asked: Asked, count: int, seed: int, first: int = 0) -> list[dict[str, Label]]:
+    """The condition of each image from number ``first`` on: what is asked, else what one crop of the training set had.
 
     Raises:
         Problem: a condition that the run does not know, or a class that training never saw.
@@ -358,7 +358,7 @@ def asked_values(run: Run, asked: Asked, count: int, seed: int) -> list[dict[str
     for k in range(count):
         drawn: dict[str, Label] = {}
         if conditions:
-            row = int(numpy_generator(seed, _CONDITIONS, k).integers(len(conditions.seen)))
+            row = int(numpy_generator(seed, _CONDITIONS, first + k).integers(len(conditions.seen)))
             drawn = conditions.decode(conditions.seen[row])
             if conditions.text is not None:
                 drawn[conditions.text.name] = conditions.seen_texts[row]

@@ -164,14 +164,14 @@ def image_files(path: Path, files: str = "*") -> list[Path]:
     return found
 
 
-def write_images(images: ImageSet, folder: Path, *, extension: str | None = None) -> Path:
+def write_images(images: ImageSet, folder: Path, *, extension: str | Sequence[str] | None = None) -> Path:
     """Write a set: ``images/`` with ``manifest.json``, and ``masks/`` where the pictures have masks.
 
     Args:
         images: what to write. Pixel type, intensity scale and pixel size are kept.
         folder: made where needed; images/ and masks/ in it are replaced, each whole or not at all. Masks are 8 bit
             PNG files, 255 in the phase of interest.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: ".png" or ".tif", for all or one an image; by default PNG for 8 bit and TIFF for the rest.
 
     Returns:
         The folder.
@@ -181,20 +181,22 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | None = None
     """
     pixel_type = images[0].pixels.dtype.name
     extension = extension or default_extension(pixel_type)
-    writer = require_format(extension, pixel_type)
+    extensions = [extension] * len(images) if isinstance(extension, str) else list(extension)
+    writers = [require_format(one, pixel_type) for one in extensions]
     require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
     digits = max(4, len(str(len(images) - 1)))
     names = [f"{i:0{digits}d}" for i in range(len(images))]
-    files = [f"{name}{extension}" for name in names]
+    files = [f"{name}{one}" for name, one in zip(names, extensions, strict=True)]
     masks = [replace(p, pixels=255 * p.mask[None].astype(np.uint8), mask=None) for p in images if p.mask is not None]
     if masks and len(masks) < len(images):
         raise Problem(f"only {len(masks)} of {len(images)} images have a mask", do="give all of them one, or none")
     if (folder / "masks").exists():
         shutil.rmtree(folder / "masks")  # of the images that were here before: never beside others
-    write_folder_whole(folder / "images", partial(_write_set, images, files, writer))
+    write_folder_whole(folder / "images", partial(_write_set, images, files, writers))
     if masks:
         of_masks = [f"{name}.png" for name in names]
-        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, _format_of(".png")))
+        png = [_format_of(".png")] * len(masks)
+        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, png))
     return folder
 
 
@@ -220,9 +222,9 @@ def readable_extensions() -> set[str]:
     return {extension for module in _formats() for extension in module.EXTENSIONS}
 
 
-def _write_set(images: ImageSet, files: Sequence[str], writer: ModuleType, folder: Path) -> None:
+def _write_set(images: ImageSet, files: Sequence[str], writers: Sequence[ModuleType], folder: Path) -> None:
     entries = []
-    for picture, name in track(list(zip(images, files, strict=True)), "Writing images"):
+    for picture, name, writer in track(list(zip(images, files, writers, strict=True)), "Writing images"):
         write_whole(folder / name, partial(_write_picture, writer, picture))
         entries.append(
             ManifestEntry(

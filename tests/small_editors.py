@@ -1,0 +1,95 @@
+"""A tiny model for each editor, and what contract tests ask of it; a new editor adds a line to ``SMALL_EDITORS``."""
+
+import atexit
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphogen.editing.editor import Instruction
+from morphogen.images.folders import write_images
+from morphogen.images.image_set import Pictures
+from morphogen.images.picture import Picture
+from morphogen.training.train import train
+from small_sets import SMALL, random_set
+
+SIZE = (24, 36)
+
+
+def hole(picture: Picture) -> np.ndarray:
+    """A mask that is neither a rectangle nor at the border, of some tenth of the image."""
+    height, width = picture.size
+    y, x = np.mgrid[:height, :width]
+    disc = (y - 0.55 * height) ** 2 + (x - 0.4 * width) ** 2 < (0.18 * height) ** 2
+    disc[height // 2, : width // 4] = True
+    return disc
+
+
+def masked(picture: Picture) -> Instruction:
+    """The mask alone: enough for an editor that fills it."""
+    return Instruction(mask=hole(picture))
+
+
+@cache
+def folder_for_models() -> Path:
+    """A folder that is gone when the tests are over."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+@cache
+def other_images() -> Path:
+    """Measured images, larger than those of ``images``."""
+    others = random_set(3, (48, 60), seed=77)
+    return write_images(others, folder_for_models() / "others")
+
+
+@cache
+def diffusion_run() -> Path:
+    """A run that has hardly begun, of images like ``images``."""
+    place = folder_for_models() / "diffusion"
+    train("ddpm", random_set(2), place, images_seen=40, size=(16, 24), settings=SMALL["ddpm"], cpu=True)
+    return place
+
+
+def nothing(picture: Picture) -> Instruction:
+    """Nothing is asked: enough for an editor whose settings say it all."""
+    return Instruction()
+
+
+@dataclass(frozen=True)
+class Small:
+    """How the contract tests use an editor.
+
+    Attributes:
+        model: makes its model, once, and says where; None where it has none.
+        settings: that make it quick.
+        images: three pictures of one size that it can edit.
+        asks: the instruction for one of them.
+        by_chance: whether another seed gives another edit.
+        grows: whether the edited picture is larger than the source.
+        slack: grey levels that an edit may differ by from batch to batch, where floats round differently.
+    """
+
+    model: Callable[[], Path | None] = lambda: None
+    settings: dict[str, Any] = field(default_factory=dict)
+    images: Callable[[], Pictures] = lambda: random_set(3, SIZE)
+    asks: Callable[[Picture], Instruction] = masked
+    by_chance: bool = True
+    grows: bool = False
+    slack: int = 1
+
+
+SMALL_EDITORS: dict[str, Small] = {
+    "another": Small(other_images),
+    "identity": Small(by_chance=False),
+    "inpaint": Small(diffusion_run, {"passes": 1}),
+    "noise": Small(),
+    "outpaint": Small(diffusion_run, {"left": 5, "down": 9, "passes": 1, "restarts": 0}, asks=nothing, grows=True),
+    "sdedit": Small(diffusion_run, {"passes": 1}),
+}
