@@ -68,8 +68,9 @@ def read_images(
             for that sub-folder; a folder ``masks`` beside it holds masks under the same names, whose pixels
             are in the phase of interest above half of the brightest of all masks (so 0 and 1 are read as well
             as the soft edges of a JPEG file). Files whose ending is no image format's are passed over. A table
-            ``labels.csv`` with a column ``file`` gives labels. A folder of folders with images is read as classes:
-            the label ``class`` is the folder's name, and a table above them names files as "fine/0001.png".
+            ``labels.csv`` with a column ``file`` gives labels, a table ``captions.csv`` with ``file`` and ``caption``
+            captions. A folder of folders with images is read as classes: the label ``class`` is the folder's name, and
+            a table above them names files as "fine/0001.png".
         axis: axis along which a volume is cut into slices: 0, 1 or 2.
         pixel_size_um: pixel size in micrometres where the files don't say it; overrides what they say.
         specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
