@@ -282,3 +282,75 @@ def tiny_clip(folder):
     means = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.1]}
     (folder / "preprocessor_config.json").write_text(json.dumps(means))
     return folder
+
+
+def test_the_whole_way_on_the_command_line(tmp_path, monkeypatch, encoder, capsys):
+    """Class folders in; a CLIP; classes with accuracy and figure; images and captions found; scores; refusals."""
+    from PIL import Image
+
+    from morphogen.cli import cli
+    from morphogen.images.folders import read_images, write_images
+
+    def ask(*words):
+        cli.main([str(word) for word in words], standalone_mode=False)
+        return capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate(("dark pores", "bright grains")):
+        of_class = [p for i, p in enumerate(stripes(16)) if i % 2 == k]
+        write_images(Pictures(replace(p, labels={}) for p in of_class), tmp_path / name)
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / name / "images").rename(tmp_path / "set" / name)
+    settings = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
+    words = ("train", "clip", "set", "-o", "run", "--crop", *SIZE, "--images-seen", 240, "--text-encoder", encoder)
+    assert "Trained clip on 240 images" in ask(*words, "--cpu", *settings)
+    classes = ("-c", "a rock with dark pores", "-c", "bright grains of rock")
+    said = ask("classify", "run", "set", *classes, "--figure", "confusion.png", "--json", "found.json", "--each")
+    assert "Right: " in said
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["accuracy"]["value"] > 0.8
+    assert min(Image.open(tmp_path / "confusion.png").size) > 300
+    words = ("retrieve", "run", "set", "--caption", "bright grains", "-n", 4, "--sheet", "sheet.png")
+    assert "Contact sheet: sheet.png" in ask(*words, "--json", "near.json")
+    near = [one["specimen"] for one in json.loads((tmp_path / "near.json").read_text())]
+    assert len(near) == 16
+    assert sum(int(name.removeprefix("s")) % 2 for name in near[:8]) >= 7  # the odd ones are of that class
+    write_images(stripes(16, seed=8), tmp_path / "captioned")
+    (tmp_path / "captioned" / "images" / "manifest.json").unlink()
+    lines = [f"{p.labels['file']},{SAID[k % 2]}" for k, p in enumerate(read_images(tmp_path / "captioned"))]
+    (tmp_path / "captioned" / "captions.csv").write_text("file,caption\n" + "\n".join(lines))
+    assert "The right one of 2 captions" in ask("retrieve", "run", "captioned", "--of", 2)
+    with pytest.raises(Problem, match="a contact sheet shows the images of one caption"):
+        ask("retrieve", "run", "captioned", "--sheet", "sheet.png")
+    with pytest.raises(Problem, match=r"end its name in \.png"):
+        ask("classify", "run", "set", *classes, "--figure", "confusion.jpg")
+    (tmp_path / "captioned" / "captions.csv").write_text("file,text\n0000.png,rock\n")
+    with pytest.raises(Problem, match=r"captions\.csv has no column 'caption'"):
+        ask("retrieve", "run", "captioned")
+
+
+def test_an_evaluation_has_a_row_a_set_and_an_audit_a_row_a_defect(clip):
+    from morphogen.audit.instruments import CaptionScores
+    from morphogen.evaluation.evaluate import evaluate
+
+    def big(count, seed):  # in crops of 16 x 16 as trained on; VGG16 is not asked
+        return Pictures(replace(p, pixels=np.tile(p.pixels, (1, 2, 2))) for p in stripes(count, seed))
+
+    given = {"measured": big(16, 1), "floor": big(16, 2), "generated": {"made": big(16, 3)}}
+    found = evaluate(**given, specimen="rock", features=["descriptors"], clips=[clip], resamples=10).comparison
+    rows = {(s.compared, s.role) for s in found.caption_scores}
+    assert rows == {("measured", "measured"), ("floor", "floor"), ("made", "generated"), ("noise", "noise")}
+    cosine = {s.compared: s.estimate for s in found.caption_scores if s.convention == "cosine"}
+    assert cosine["made"].value > cosine["noise"].high
+    silent = Pictures(replace(p, labels={}) for p in big(16, 3))
+    with pytest.raises(Problem, match="no generated set has captions"):
+        evaluate(**given | {"generated": silent}, specimen="rock", features=["descriptors"], clips=[clip])
+    with pytest.raises(Problem, match="no CLIP to read it"):
+        evaluate(**given, specimen="rock", features=["descriptors"], caption="rock")
+    instrument = CaptionScores(clip)
+    right, swapped = big(8, 4), Pictures([*big(8, 4)][::-1])  # an even number: reversed, all captions change
+    swapped = Pictures(replace(p, labels=q.labels) for p, q in zip(right, swapped, strict=True))
+    clean, wrong = instrument.read(right), instrument.read(swapped)
+    (score,), (worse,) = (instrument.scores(measured=clean, training=clean, compared=r) for r in (clean, wrong))
+    assert score == pytest.approx(clean.mean())
+    assert worse < score - 0.3

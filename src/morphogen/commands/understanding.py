@@ -37,8 +37,7 @@ def caption(images: Path, out: Path, specimen: str, segmentation: str | None, cr
     and in captions.csv to be read and changed. Look at the segmentation first ('morphogen segment').
     """
     from morphogen.evaluation.captioning import caption as with_captions
-    from morphogen.images.folders import write_images
-    from morphogen.images.labels import write_captions
+    from morphogen.images.folders import write_captions, write_images
     from morphogen.whole_files import require_free_folder
 
     require_free_folder(out, "images and captions")

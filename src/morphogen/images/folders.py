@@ -1,6 +1,8 @@
 """Image sets on disk: reading a file, a volume or a folder, and writing a set with its manifest."""
 
+import csv
 import importlib
+import io
 import json
 import math
 import pkgutil
@@ -16,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from morphogen.images.conditions import CAPTION
 from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.image_set import ImageSet, Pictures
-from morphogen.images.labels import CLASS, labels_of
+from morphogen.images.labels import CAPTIONS, CLASS, labels_of
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.problems import Problem
 from morphogen.progress import track
@@ -184,8 +187,7 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | None = None
     extension = extension or default_extension(pixel_type)
     writer = require_format(extension, pixel_type)
     require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
-    digits = max(4, len(str(len(images) - 1)))
-    names = [f"{i:0{digits}d}" for i in range(len(images))]
+    names = _names(len(images))
     files = [f"{name}{extension}" for name in names]
     masks = [replace(p, pixels=255 * p.mask[None].astype(np.uint8), mask=None) for p in images if p.mask is not None]
     if masks and len(masks) < len(images):
@@ -197,6 +199,20 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | None = None
         of_masks = [f"{name}.png" for name in names]
         write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, _format_of(".png")))
     return folder
+
+
+def write_captions(images: ImageSet, folder: Path) -> Path:
+    """Write the captions of a set as a table that a person can change, above what ``write_images`` wrote there.
+
+    Returns:
+        The table. What it says goes before what the manifest says.
+    """
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(("file", CAPTION))
+    table.writerows((name, p.labels[CAPTION]) for name, p in zip(_names(len(images)), images, strict=True))
+    write_text_whole(folder / CAPTIONS, lines.getvalue())
+    return folder / CAPTIONS
 
 
 def default_extension(pixel_type: str) -> str:
@@ -219,6 +235,12 @@ def require_format(extension: str, pixel_type: str) -> ModuleType:
 def readable_extensions() -> set[str]:
     """File endings, with the dot, of all formats."""
     return {extension for module in _formats() for extension in module.EXTENSIONS}
+
+
+def _names(count: int) -> list[str]:
+    """What the files of so many images are called, without their ending."""
+    digits = max(4, len(str(count - 1)))
+    return [f"{i:0{digits}d}" for i in range(count)]
 
 
 def _write_set(images: ImageSet, files: Sequence[str], writer: ModuleType, folder: Path) -> None:

@@ -1,16 +1,13 @@
 """Labels that people keep beside their images: tables labels.csv and captions.csv, and folders named by class."""
 
 import csv
-import io
 import math
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from morphogen.images.conditions import CAPTION
-from morphogen.images.image_set import ImageSet
 from morphogen.images.picture import Label
 from morphogen.problems import Problem
-from morphogen.whole_files import write_text_whole
 
 LABELS = "labels.csv"
 """A table with a column ``file`` and a column for each label, in the folder of the images, above images/ or above class
@@ -50,17 +47,6 @@ def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -
             if file in found:
                 found[file] |= labels
     return found
-
-
-def write_captions(images: ImageSet, folder: Path) -> Path:
-    """Write captions.csv above the images that ``folders.write_images`` has written into a folder."""
-    digits = max(4, len(str(len(images) - 1)))  # as the files are called
-    lines = io.StringIO()
-    table = csv.writer(lines, lineterminator="\n")
-    table.writerow(("file", CAPTION))
-    table.writerows((f"{k:0{digits}d}", picture.labels[CAPTION]) for k, picture in enumerate(images))
-    write_text_whole(folder / CAPTIONS, lines.getvalue())
-    return folder / CAPTIONS
 
 
 def _tables_beside(folder: Path) -> list[Path]:
