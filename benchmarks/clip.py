@@ -6,10 +6,11 @@ phantoms  Phantoms of the three kinds, each seen by an instrument of its own (bl
           Parameters are drawn from wider ranges than those of `morphogen phantom`, within which sizes differ by less
           than an image of this size shows.
 
-real      Real images of the three kinds, put to the captions of RIVALS, which stand in no training set: "microCT of
-          rock" and so on. The specimens are dealt to two halves: a CLIP learns from phantoms and from the images of one
-          half with the captions that their specimen files write (`morphogen caption`), and is tested on the other
-          half. Each half is tested once. Another row is tested on all, by a CLIP that has seen phantoms alone.
+real      Fields of real images of the three kinds, put to the captions of RIVALS, which stand in no training set. The
+          specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half with the captions
+          that their specimen files write (`morphogen caption`), seen again by instruments as the phantoms are, and is
+          tested on the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen
+          phantoms alone.
 
 The folder given by --real holds rock/carbonate_s*.png, rock/berea_segmented_400.tif, fiber/cfrp_*.jpg,
 fiber/weave_150.tif, fiber/fiberform_100.tif and root/images with root/masks (tube, window and date in their names).
@@ -18,8 +19,9 @@ Fields are SIDE pixels wide. All trainings see --images-seen images: some twelve
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ from morphogen.evaluation.zero_shot import classify
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.labels import CLASS
-from morphogen.images.picture import Origin, Picture
+from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.phantoms.camera import Camera
 from morphogen.phantoms.phantom import phantom
@@ -53,7 +55,8 @@ RANGES = {
 """Fractions are drawn evenly, lengths evenly in their logarithm."""
 HALVES = (("carbonate", "cfrp C1", "weave", "tubes 1"), ("berea", "cfrp F3", "fiberform", "tubes 2"))
 REAL_FIELDS = 120  # of each group of specimens
-_DRAWN, _SEEN = 900, 901  # purposes of the random streams
+LEARNT_FIELDS = 600  # of each kind
+_DRAWN, _SEEN, _SEEN_AGAIN = 900, 901, 902  # purposes of the random streams
 
 
 def instrument(seed: int, number: int) -> Camera:
@@ -89,22 +92,54 @@ def seen_phantoms(count: int, seed: int) -> Pictures:
     return Pictures([replace(picture, mask=None) for picture in made], "phantoms")
 
 
-def real_groups(folder: Path) -> dict[str, Pictures]:
-    """Fields of real images with captions, by group of specimens."""
-    groups: dict[str, tuple[str, Pictures, str | None]] = {}
+@dataclass(frozen=True)
+class Group:
+    """Real images of some specimens of one kind, grey and of 8 bit."""
+
+    kind: str
+    images: Pictures
+    segmentation: str | None = None
+
+    def tested(self) -> Pictures:
+        """Fields as they are, without overlap."""
+        return self._told(fields(self.images, (SIDE, SIDE), REAL_FIELDS))
+
+    def learnt(self, count: int, seed: int) -> Pictures:
+        """Fields with captions of what is measured in them, laid several times, each by an instrument of its own."""
+        laid: list[Picture] = []
+        while len(laid) < count:
+            laid += list(self._told(fields(self.images, (SIDE, SIDE), count - len(laid), seed=1 + len(laid))))
+        return Pictures(rephotographed(picture, seed, number) for number, picture in enumerate(laid))
+
+    def _told(self, cut: Pictures) -> Pictures:
+        found, _ = caption(cut, specimen=self.kind, segmentation=self.segmentation)
+        return Pictures(replace(picture, labels={**picture.labels, CLASS: self.kind}, mask=None) for picture in found)
+
+
+def rephotographed(picture: Picture, seed: int, number: int) -> Picture:
+    """A real image, seen once more by an instrument as the phantoms are."""
+    draw = numpy_generator(seed, _SEEN_AGAIN, number)
+    pixels = instrument(seed, number).photograph(picture.grey / 255, "uint8", draw)
+    return replace(picture, pixels=pixels[None])
+
+
+def real_groups(folder: Path) -> dict[str, Group]:
+    """Real images by group of specimens."""
     rock, fiber = folder / "rock", folder / "fiber"
-    groups["carbonate"] = ("rock", read_images(rock, files="carbonate_s?.png"), None)
-    groups["berea"] = ("rock", slices(read_images(rock / "berea_segmented_400.tif"), 20), None)
-    for place in ("C1", "F3"):
-        groups[f"cfrp {place}"] = ("fiber", read_images(fiber, files=f"cfrp_{place}_*.jpg", grey=True), None)
-    groups["weave"] = ("fiber", slices(read_images(fiber / "weave_150.tif"), 5), None)
-    groups["fiberform"] = ("fiber", slices(read_images(fiber / "fiberform_100.tif"), 5), None)
+    groups = {
+        "carbonate": Group("rock", read_images(rock, files="carbonate_s?.png")),
+        "berea": Group("rock", slices(read_images(rock / "berea_segmented_400.tif"), 20)),
+        "cfrp C1": Group("fiber", read_images(fiber, files="cfrp_C1_*.jpg", grey=True)),
+        "cfrp F3": Group("fiber", read_images(fiber, files="cfrp_F3_*.jpg", grey=True)),
+        "weave": Group("fiber", slices(read_images(fiber / "weave_150.tif"), 5)),
+        "fiberform": Group("fiber", slices(read_images(fiber / "fiberform_100.tif"), 5)),
+    }
     roots = read_images(folder / "root", grey=True, shrink=2, specimen_pattern=r"^(T\d+)")
     tubes = sorted({picture.origin.specimen for picture in roots})
     for half in (0, 1):
         of_half = [picture for picture in roots if picture.origin.specimen in tubes[half::2]]
-        groups[f"tubes {half + 1}"] = ("root", Pictures(of_half), "masks")
-    return {name: prepared(name, *given) for name, given in groups.items()}
+        groups[f"tubes {half + 1}"] = Group("root", Pictures(of_half), "masks")
+    return groups
 
 
 def slices(volume: Pictures, every: int) -> Pictures:
@@ -112,18 +147,11 @@ def slices(volume: Pictures, every: int) -> Pictures:
     return Pictures(list(volume)[::every])
 
 
-def prepared(name: str, kind: str, images: Pictures, segmentation: str | None) -> Pictures:
-    """Fields with captions and class, as grey images of 8 bit."""
-    cut = fields(images, (SIDE, SIDE), REAL_FIELDS)
-    told, _ = caption(cut, specimen=kind, segmentation=segmentation)
+def named(name: str, images: Pictures) -> Pictures:
+    """The images with the name of their group before that of their specimen."""
     return Pictures(
-        Picture(
-            p.pixels.astype("uint8"),
-            p.spacing_um,
-            Origin(f"{name}/{p.origin.specimen}", p.origin.source, p.origin.slice, p.origin.region),
-            {**p.labels, CLASS: kind},
-        )
-        for p in told
+        replace(p, spacing_um=(np.nan, np.nan), origin=replace(p.origin, specimen=f"{name}/{p.origin.specimen}"))
+        for p in images
     )
 
 
@@ -156,20 +184,26 @@ def report(name: str, clip: ClipRun, held_out: Pictures, groups: dict[str, Pictu
         f"Held-out phantoms, right one of 64 captions first: {percent(one.value, one.low, one.high)}, among five"
         f" {100 * found.among_five.value:.1f} % ({one.n_generated} phantoms)"
     )
+    for kind in KINDS:
+        alone = Pictures(p for p in held_out if p.origin.specimen.startswith(f"{kind}-"))
+        told = caption_retrieval(clip, alone, of=21).first
+        console.print(f"  {kind}, right one of 21 of its kind first: {percent(told.value, told.low, told.high)}")
     if not tested:
         return
-    told = classify(clip, together(groups[group] for group in tested), RIVALS, label=CLASS)
-    assert told.accuracy is not None
-    write_confusion(told, folder / f"{name}.png")
+    put_to = classify(clip, together(groups[group] for group in tested), RIVALS, label=CLASS)
+    assert put_to.accuracy is not None
+    write_confusion(put_to, folder / f"{name}.png")
     table = Table("specimens", "fields", *(re.sub("^(microCT|scan) of ", "", text) for text in RIVALS))
     for group in tested:
-        put = [k for k, image in zip(told.found, told.images, strict=True) if image.specimen.startswith(f"{group}/")]
+        put = [
+            k for k, image in zip(put_to.found, put_to.images, strict=True) if image.specimen.startswith(f"{group}/")
+        ]
         table.add_row(group, str(len(put)), *(str(put.count(k)) for k in range(len(RIVALS))))
     console.print(table)
-    shares = [row[k] / sum(row) for k, row in enumerate(told.confusion or ())]
+    shares = [row[k] / sum(row) for k, row in enumerate(put_to.confusion or ())]
     console.print(
-        f"Real images, zero-shot: {percent(told.accuracy.value, told.accuracy.low, told.accuracy.high)} of"
-        f" {told.accuracy.n_generated} fields; mean over the kinds {100 * np.mean(shares):.1f} %"
+        f"Real images, zero-shot: {percent(put_to.accuracy.value, put_to.accuracy.low, put_to.accuracy.high)} of"
+        f" {put_to.accuracy.n_generated} fields; mean over the kinds {100 * np.mean(shares):.1f} %"
     )
 
 
@@ -192,16 +226,19 @@ def main() -> None:
     console = Console(width=140)
     learnt, held_out = seen_phantoms(given.phantoms, seed=1), seen_phantoms(given.held_out, seed=2)
     write_contact_sheet(list(held_out)[:24], given.out / "phantoms_seen.png")
-    groups = real_groups(given.real) if given.real is not None else {}
+    real = real_groups(given.real) if given.real is not None else {}
+    groups = {name: named(name, group.tested()) for name, group in real.items()}
     for name, images in groups.items():
-        write_contact_sheet(list(images)[:8], given.out / f"real_{name.replace(' ', '_')}.png")
         console.print(f"{name}: {len(images)} fields, the first: {images[0].labels['caption']}")
     if given.only in (None, "phantoms"):
         clip = trained("phantoms", learnt, given.out, given.images_seen, given.seed, settings)
         report("phantoms alone", clip, held_out, groups, list(groups), given.out, console)
     for number, held_in in enumerate(HALVES if groups else (), start=1):
         if given.only in (None, str(number)):
-            known = together([learnt, *(groups[name] for name in held_in)])
+            share = Counter(real[name].kind for name in held_in)
+            seen = {name: real[name].learnt(LEARNT_FIELDS // share[real[name].kind], seed=1) for name in held_in}
+            write_contact_sheet([p for s in seen.values() for p in list(s)[:8]], given.out / f"held_in_{number}.png")
+            known = together([learnt, *(named(name, images) for name, images in seen.items())])
             clip = trained(f"half_{number}", known, given.out, given.images_seen, given.seed, settings)
             others = [name for name in groups if name not in held_in]
             report(f"phantoms and {', '.join(held_in)}", clip, held_out, groups, others, given.out, console)

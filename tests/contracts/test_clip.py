@@ -175,13 +175,22 @@ def test_two_processes_find_the_loss_and_the_gradient_of_one(tmp_path, kind):
     torch.testing.assert_close(two[-2:], torch.stack([found.total.detach(), found.parts["right caption first"]]))
 
 
+def test_no_image_is_wrong_where_all_have_one_caption():
+    given = batch(0, 8)
+    alike = replace(given, text=given.text[:1].expand(8, -1), tokens=given.tokens[:1].expand(8, -1, -1))
+    found = small("softmax").loss("contrast", alike, Randomness.of_images(0, 0, 8))
+    assert float(found.parts["right caption first"]) == 1
+
+
 def test_what_cannot_be_contrasted_is_refused_before_training(tmp_path, encoder):
     images = stripes(4)
     bare = Pictures([images[0], replace(images[1], labels={})])
+    empty = Pictures([images[0], replace(images[1], labels={"caption": " "})])
     same = Pictures(replace(p, labels={"caption": "dark pores"}) for p in images)
     long = Pictures([images[0], replace(images[1], labels={"caption": "rock " * 80})])
     for given, message in (
         (bare, r"1\.png has no caption: put a captions\.csv"),
+        (empty, r"1\.png has an empty caption: say what it shows"),
         (same, "all images have the caption 'dark pores', and there is nothing to tell apart"),
         (long, "has 82 tokens"),
     ):

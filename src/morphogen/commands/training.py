@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 @click.option(
     "--text-encoder",
     type=click.Path(path_type=Path),
-    help="Folder of the encoder that reads captions, where --condition caption is given and the method reads texts."
-    " [default: MiniLM, from its package]",
+    help="Folder of the encoder that reads captions, where --condition caption is given and the method reads texts, and"
+    " for clip. [default: MiniLM, from its package]",
 )
 @click.option(
     "--context",
@@ -87,6 +87,8 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
           context: str | None, sources: Path | None,
           precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
+
+    'clip' draws nothing: it learns which captions belong to which images.
 
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
     torchrun --standalone --nproc_per_node 2 -m morphogen train ...

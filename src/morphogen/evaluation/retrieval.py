@@ -69,9 +69,8 @@ def caption_retrieval(model: ImageText, images: ImageSet, *, of: int = 64, seed:
         seen = model.images(Pictures(images[k] for k in group))
         likeness = seen @ model.captions([texts[k] for k in group]).T  # (of, of), rows are images
         own = np.diag(likeness)
-        before = (likeness >= own[:, None]).sum(
-            axis=1
-        ) - 1  # what ties goes first: vectors that are all alike find none
+        # What ties goes before the own: vectors that are all alike find none.
+        before = (likeness >= own[:, None]).sum(axis=1) - 1
         first += [bool(b) for b in before == 0]
         among_five += [bool(b) for b in before < 5]
         image_first += [bool(b) for b in (likeness >= own).sum(axis=0) == 1]

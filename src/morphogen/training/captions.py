@@ -76,7 +76,7 @@ def captioned(images: ImageSet) -> Pictures:
     """The images with a caption each: their own, or else the name of their class in words.
 
     Raises:
-        Problem: images without either, or one caption for all, so that there is nothing to tell apart.
+        Problem: an image without either or with an empty one, or one for all, so that there is nothing to tell apart.
     """
     name = getattr(images, "name", "the images")
     label = CAPTION if any(CAPTION in picture.labels for picture in images) else CLASS
@@ -90,6 +90,11 @@ def captioned(images: ImageSet) -> Pictures:
             )
         text = str(picture.labels[label])
         text = text.replace("_", " ") if label == CLASS else text
+        if not text.strip():
+            raise Problem(
+                f"{name}: {picture.origin.source or picture.origin.specimen} has an empty caption",
+                do="say what it shows",
+            )
         found.append(replace(picture, labels={**picture.labels, CAPTION: text}))
     different = list(dict.fromkeys(str(p.labels[CAPTION]) for p in found))
     if len(different) < 2:
