@@ -1,10 +1,8 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
-The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
-``distil``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``, ``reconstruct``,
-``edit``, ``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so
-that importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms``
-would put the folder in the place of the function.
+``__all__`` lists the calls of the command line as functions. Each is imported when it is first used, so that importing
+the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms`` would put the
+folder in the place of the function.
 """
 
 import importlib
@@ -14,8 +12,11 @@ if TYPE_CHECKING:
     from morphogen.audit.audit import audit as audit_metrics
     from morphogen.editing.edit import edit
     from morphogen.evaluation.asked import asked_and_given
+    from morphogen.evaluation.captioning import caption
     from morphogen.evaluation.evaluate import evaluate
+    from morphogen.evaluation.retrieval import retrieve
     from morphogen.evaluation.segment import segment
+    from morphogen.evaluation.zero_shot import classify
     from morphogen.generation.generate import generate
     from morphogen.generation.latent_space import interpolate, mix
     from morphogen.generation.likelihood import likelihood
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
     from morphogen.training.distil import distil
+    from morphogen.training.image_text import open_image_text
     from morphogen.training.train import train
 
 __version__ = "0.1.0"
@@ -36,6 +38,8 @@ __version__ = "0.1.0"
 __all__ = [
     "asked_and_given",
     "audit_metrics",
+    "caption",
+    "classify",
     "describe",
     "distil",
     "edit",
@@ -46,9 +50,11 @@ __all__ = [
     "likelihood",
     "make_phantoms",
     "mix",
+    "open_image_text",
     "project",
     "read_images",
     "reconstruct",
+    "retrieve",
     "segment",
     "split",
     "study",
@@ -60,6 +66,8 @@ __all__ = [
 _CALLS = {
     "asked_and_given": ("morphogen.evaluation.asked", "asked_and_given"),
     "audit_metrics": ("morphogen.audit.audit", "audit"),
+    "caption": ("morphogen.evaluation.captioning", "caption"),
+    "classify": ("morphogen.evaluation.zero_shot", "classify"),
     "describe": ("morphogen.report.describe", "describe"),
     "distil": ("morphogen.training.distil", "distil"),
     "edit": ("morphogen.editing.edit", "edit"),
@@ -70,9 +78,11 @@ _CALLS = {
     "likelihood": ("morphogen.generation.likelihood", "likelihood"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "mix": ("morphogen.generation.latent_space", "mix"),
+    "open_image_text": ("morphogen.training.image_text", "open_image_text"),
     "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
     "reconstruct": ("morphogen.generation.reconstruct", "reconstruct"),
+    "retrieve": ("morphogen.evaluation.retrieval", "retrieve"),
     "segment": ("morphogen.evaluation.segment", "segment"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import editing, evidence, generation, images, training
+from morphogen.commands import editing, evidence, generation, images, training, understanding
 from morphogen.problems import Problem
 
 
@@ -38,10 +38,10 @@ def cli() -> None:
 
 
 for _command in (
-    images.phantom, images.describe, images.split, images.segment,
+    images.phantom, images.describe, images.split, images.segment, understanding.caption,
     training.train, training.distil,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
-    generation.reconstruct, editing.edit,
+    generation.reconstruct, editing.edit, understanding.classify, understanding.retrieve,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
     training.methods, editing.editors,
 ):  # fmt: skip

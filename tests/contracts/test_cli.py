@@ -33,7 +33,8 @@ from small_sets import SMALL, random_set
 
 COMMANDS = [
     "phantom", "describe", "segment", "split", "train", "distil", "generate", "interpolate", "mix", "project",
-    "likelihood", "reconstruct", "edit", "evaluate", "asked", "study", "audit", "methods", "editors",
+    "likelihood", "reconstruct", "edit", "evaluate", "asked", "study", "audit", "caption", "classify", "retrieve", "methods",
+    "editors",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
@@ -448,7 +449,7 @@ def test_every_command_is_a_python_call_and_stands_in_the_readme(request):
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     readme = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
-    for command in set(COMMANDS) - {"methods", "interpolate", "mix"}:  # the last two stand beside project
+    for command in set(COMMANDS) - {"methods", "interpolate", "mix", "retrieve"}:  # these stand beside others
         assert f"\nmorphogen {command} " in readme, command
     assert "morphogen phantom fiber --labels" in readme
 

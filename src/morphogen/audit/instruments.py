@@ -18,14 +18,17 @@ from scipy.stats import wasserstein_distance
 
 from morphogen.audit.defect import Material
 from morphogen.audit.records import Family, MetricRecord
+from morphogen.evaluation.caption_scores import caption_cosines
 from morphogen.evaluation.descriptors.descriptor import Scalar, fitted_descriptor
 from morphogen.evaluation.descriptors.phase_fraction import DESCRIPTOR as PHASE_FRACTION
 from morphogen.evaluation.distances.set_distance import SetDistance
 from morphogen.evaluation.feature_table import FeatureExtractor, FeatureTable, comparable
+from morphogen.evaluation.image_text import ImageText
 from morphogen.evaluation.section import Section
 from morphogen.evaluation.similarities import lpips
 from morphogen.evaluation.similarities.ssim import SIGMA, WINDOW, of_moments
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.problems import Problem
 
 PAIRS = 64
 """Pairs of images over which a similarity is averaged, at most."""
@@ -284,6 +287,49 @@ class Readings:
         for describe in self._descriptors:
             found |= describe(section).scalars
         return found
+
+
+class CaptionScores:
+    """CLIPScore: how well images fit their captions under a CLIP.
+
+    An image is held against its own caption, which damage leaves as it is, or against one caption for all. The scales
+    of the score (``evaluation.caption_scores``) see the same, so one stands for all.
+
+    Args:
+        model: the CLIP.
+        caption: one for all images, instead of their own.
+
+    Raises:
+        Problem: an image without a caption, when it is read.
+    """
+
+    most: int | None = None
+
+    def __init__(self, model: ImageText, caption: str | None = None) -> None:
+        self._model, self._caption = model, caption
+        self.metrics = (
+            MetricRecord(
+                name=f"CLIPScore by {model.name.split(',')[0]}",
+                family="caption score",
+                features=model.name,
+                standard=True,
+                higher_is_better=True,
+                two_sided=True,
+            ),
+        )
+
+    def read(self, images: Pictures) -> Rows:
+        """Cosines ``(len(images), 1)``."""
+        cosines = caption_cosines(self._model, images, self._caption)
+        if cosines is None:
+            raise Problem(
+                "not every image has a caption", do="give one for all, or write some with 'morphogen caption'"
+            )
+        return cosines[:, None]
+
+    def scores(self, *, measured: Rows, training: Rows, compared: Rows) -> list[float]:
+        """The mean over the compared set."""
+        return [float(compared.mean())]
 
 
 def _similarity_records(name: str, features: str, *, higher_is_more_similar: bool) -> tuple[MetricRecord, ...]:

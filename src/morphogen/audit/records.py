@@ -9,7 +9,7 @@ from typing import Literal
 
 from morphogen.evaluation.records import Record
 
-Family = Literal["paired similarity", "set distance", "diversity", "descriptor", "memorisation"]
+Family = Literal["paired similarity", "set distance", "diversity", "descriptor", "memorisation", "caption score"]
 
 SEEN = 0.8
 """Share of draws that must lie beyond the floor for a severity to count as seen: the customary power of a test."""

@@ -68,6 +68,15 @@ if TYPE_CHECKING:
     help="Train a small segmentation network on --training, on generated images and on both, each on so many crops,"
     " and test it on the measured images; all need masks. 4000 is a good number.",
 )
+@click.option(
+    "--clip",
+    "clips",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A run of 'train clip', or a folder with a CLIPModel of transformers: CLIPScore of every set whose images have"
+    " captions. May be repeated.",
+)
+@click.option("--caption", metavar="TEXT", help="With --clip: hold all images against this, not their own captions.")
 @click.option("--micrometres", is_flag=True, help="Refuse images of unknown pixel size, instead of counting pixels.")
 @click.option(
     "--range",
@@ -96,8 +105,8 @@ if TYPE_CHECKING:
 def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, training: Path | None, another: Path | None,
              floor: Path | None, segmentation: str | None, paired: bool, grey_range: tuple[float, float] | None,
              features: tuple[str, ...], inception: Path | None, download_inception: bool, worth_crops: int | None,
-             micrometres: bool, fields_at_most: int, seed: int, json_file: Path | None, out: Path | None,
-             **reading: Any) -> None:  # fmt: skip
+             clips: tuple[Path, ...], caption: str | None, micrometres: bool, fields_at_most: int, seed: int,
+             json_file: Path | None, out: Path | None, **reading: Any) -> None:  # fmt: skip
     """Compare generated images with measured ones.
 
     Descriptors are tested for equivalence within the margins of the kind of specimen. Distances come with 95 %
@@ -116,6 +125,7 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     from morphogen.progress import status
     from morphogen.report.terminal import print_comparison, print_pairs, print_usefulness
     from morphogen.specimens.specimen import specimen as kind_of_specimen
+    from morphogen.training.image_text import open_image_text
     from morphogen.usefulness.usefulness import require_trainable, usefulness
     from morphogen.whole_files import require_free_folder, require_writable_file, write_text_whole
 
@@ -128,10 +138,10 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     if paired:
         if len(generated) != 1:
             raise Problem("pairs are made of two folders", do="give one --generated with --paired")
-        if any(given is not None for given in (out, training, floor, another, segmentation)):
+        if clips or any(given is not None for given in (out, training, floor, another, segmentation, caption)):
             raise Problem(
                 "--paired compares pairs and nothing else",
-                do="leave --out, --training, --floor, --another and --segmentation out",
+                do="leave --out, --training, --floor, --another, --segmentation, --clip and --caption out",
             )
         pairs = evaluate_pairs(measured=reference, generated=read_images(generated[0]), grey_range=grey_range)
         if json_file is not None:
@@ -151,12 +161,13 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     size, allowed = sets[next(iter(sets))][0].size, kind_of_specimen(specimen).symmetries
     if worth_crops is not None and learned is not None:
         require_trainable(learned, sets, reference, size, seeds=3)
+    models = [open_image_text(folder) for folder in clips]
     with status("Comparing") as tell:
         found = compare_sets(
             measured=reference, generated=sets, specimen=specimen, training=learned, another=others,
             floor=read_set(floor, reading) if floor is not None else None, segmentation=segmentation, features=features,
             inception=inception, download_inception=download_inception, fields_at_most=fields_at_most,
-            in_micrometres=micrometres, seed=seed, progress=tell,
+            in_micrometres=micrometres, clips=models, caption=caption, seed=seed, progress=tell,
         )  # fmt: skip
     worth = None
     if worth_crops is not None and learned is not None:
@@ -299,10 +310,19 @@ def study(recipe: Path | None, images: Path | None, out: Path | None, only: tupl
 )
 @click.option("--defect", "defects", multiple=True, metavar="NAME", help="Only this defect. May be repeated.")
 @click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
+@click.option(
+    "--clip",
+    "clips",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Audit the CLIPScore, too, by this run of 'train clip' or this CLIPModel of transformers. May be repeated.",
+)
+@click.option("--caption", metavar="TEXT", help="With --clip: hold all images against this, not their own captions.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same audit.")
 @reading_options  # fmt: skip
 def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int], sizes: tuple[int, ...],
-          defects: tuple[str, ...], segmentation: str | None, seed: int, **reading: Any) -> None:  # fmt: skip
+          defects: tuple[str, ...], segmentation: str | None, clips: tuple[Path, ...], caption: str | None,
+          seed: int, **reading: Any) -> None:  # fmt: skip
     """Ask the metrics themselves: which of them see what is wrong with an image?
 
     Damages measured IMAGES, or phantoms of KIND where none are given, in graded, physically named ways, and scores
@@ -311,18 +331,23 @@ def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int
     import time
 
     from morphogen.audit.audit import audit as audit_metrics
+    from morphogen.audit.instruments import CaptionScores
     from morphogen.progress import console, status
     from morphogen.report.audit_page import write_audit_page
+    from morphogen.training.image_text import open_image_text
     from morphogen.training.run import command_line
     from morphogen.whole_files import free_folder, require_free_folder
 
+    if caption is not None and not clips:
+        raise Problem("a caption is given, and no CLIP to read it", do="name one with --clip")
     started = time.perf_counter()
     folder = require_free_folder(out, "the audit") if out is not None else free_folder(Path("audits") / kind)
     measured = read_set(images, reading) if images is not None else None
+    models = [open_image_text(clip) for clip in clips]
     with status("Auditing") as tell:
         found = audit_metrics(
             kind=kind, measured=measured, size=crop, n=sizes, defects=defects or None, segmentation=segmentation,
-            seed=seed, progress=tell,
+            instruments=lambda _: [CaptionScores(model, caption) for model in models], seed=seed, progress=tell,
         )  # fmt: skip
     page = write_audit_page(
         found.audit, found.examples, folder, command=command_line(), seconds=time.perf_counter() - started,

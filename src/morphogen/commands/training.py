@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 @click.option(
     "--text-encoder",
     type=click.Path(path_type=Path),
-    help="Folder of the encoder that reads captions, where --condition caption is given and the method reads texts."
-    " [default: MiniLM, from its package]",
+    help="Folder of the encoder that reads captions, where --condition caption is given and the method reads texts, and"
+    " for clip. [default: MiniLM, from its package]",
 )
 @click.option(
     "--context",
@@ -88,6 +88,8 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
           precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
+    'clip' draws nothing: it learns which captions belong to which images.
+
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
     torchrun --standalone --nproc_per_node 2 -m morphogen train ...
     """
@@ -97,7 +99,6 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
         raise Problem("it is not said which run to go on with", do="name its folder with --out")
     import yaml
 
-    from morphogen.methods.method import method_settings
     from morphogen.specimens.specimen import augmentations
     from morphogen.specimens.specimen import specimen as kind_of_specimen
 
@@ -105,8 +106,10 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     kind = kind_of_specimen(specimen) if specimen is not None else None
     if kind is not None:
         allowed |= kind.symmetries
+    from morphogen.understanding.learners import learner_settings
+
     settings = {name: yaml.safe_load(value) for name, value in name_value_pairs(given)}
-    method_settings(method, settings)
+    learner_settings(method, settings)
     from morphogen.training.train import train as train_method
     from morphogen.whole_files import free_folder
 
@@ -207,11 +210,12 @@ def _context(given: str | None, reading: dict[str, Any]) -> 'Literal["masks"] | 
 @click.argument("method", required=False)
 def methods(method: str | None) -> None:
     """List the methods, or the settings of METHOD."""
-    from morphogen.methods.method import method_class, method_names, method_settings
+    from morphogen.methods.method import method_names
+    from morphogen.understanding.learners import learner_class, learner_settings, understanding_names
 
     if method is None:
-        for name in method_names():
-            click.echo(f"{name:<16} {method_class(name).title}")
+        for name in (*method_names(), *understanding_names()):
+            click.echo(f"{name:<16} {learner_class(name).title}")
         return
-    for name, field in type(method_settings(method)).model_fields.items():
+    for name, field in type(learner_settings(method)).model_fields.items():
         click.echo(f"{name:<20} by default {field.default!r}: {field.description or ''}")

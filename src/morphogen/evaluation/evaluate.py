@@ -3,25 +3,29 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from morphogen.evaluation import controls
+from morphogen.evaluation.caption_scores import caption_of, caption_scores
 from morphogen.evaluation.compare import compare
+from morphogen.evaluation.compared_set import ComparedSet
 from morphogen.evaluation.descriptors.vector import DescriptorVector
 from morphogen.evaluation.feature_table import FeatureExtractor, Remembering
 from morphogen.evaluation.features.extractor import extractor, extractor_names
 from morphogen.evaluation.fields import fields, halves, turned_fields
+from morphogen.evaluation.image_text import ImageText
 from morphogen.evaluation.memorisation import FEWEST as FEWEST_HELD_OUT
 from morphogen.evaluation.memorisation import matched_crop, memorisations
 from morphogen.evaluation.paired import PairedScore, paired_scores
-from morphogen.evaluation.records import Comparison, Memorisation
+from morphogen.evaluation.records import CaptionScore, Comparison, Memorisation
 from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.evaluation.similarities.similarity import Similarity, similarity, similarity_names
-from morphogen.images.image_set import ImageSet, common_size
+from morphogen.images.image_set import ImageSet, Pictures, common_size
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Picture
 from morphogen.problems import Problem
@@ -71,6 +75,8 @@ def evaluate(
     fields_at_most: int = 256,
     intensity: IntensityMap | None = None,
     in_micrometres: bool = False,
+    clips: Sequence[ImageText] = (),
+    caption: str | None = None,
     seed: int = 0,
     resamples: int = 200,
     progress: Callable[[str], None] | None = None,
@@ -97,6 +103,8 @@ def evaluate(
         fields_at_most: at most so many fields of each set.
         intensity: grey range of the networks' input; by default that of the measured images.
         in_micrometres: refuse images whose pixel size is unknown, instead of counting lengths in pixels.
+        clips: CLIPs, for the CLIPScore of every set whose images have captions.
+        caption: what all images are held against, instead of their own captions.
         seed: of fields, noise and bootstrap.
         resamples: replicates of the bootstrap.
         progress: told in a few words what is being done.
@@ -126,12 +134,14 @@ def evaluate(
     if segmentation is None or isinstance(segmentation, str):
         segmentation = fit_segmentation(segmentation or kind.segmentation, reference, kind.phase_is)
     of_size = {name: fields(images, size, fields_at_most, seed) for name, images in named.items()}
+    others = {name: fields(images, size, fields_at_most, seed) for name, images in another.items()}
+    spoken, silent = _spoken_of(reference, other, of_size, others, clips, caption, seed)
     extracting = [Remembering(e) for e in extractors(features, segmentation, inception, download_inception)]
     found = compare(
         measured=reference,
         floor=other,
         generated=of_size,
-        another={name: fields(images, size, fields_at_most, seed) for name, images in another.items()},
+        another=others,
         specimen=kind,
         extractors=extracting,
         intensity=intensity,
@@ -143,7 +153,7 @@ def evaluate(
         progress=progress,
     )
     found = _marked(found, through)
-    notes = (*found.notes, *_seen_in_training(measured, named), *_related(features, through))
+    notes = (*found.notes, *_seen_in_training(measured, named), *_related(features, through), *silent)
     memorised: tuple[Memorisation, ...] = ()
     closest: dict[str, tuple[tuple[Picture, Picture], ...]] = {}
     if training is not None and len(reference) < FEWEST_HELD_OUT:
@@ -173,10 +183,43 @@ def evaluate(
                 (reference[pair.field], matched_crop(training, pair, size)) for pair in memorised[0].held_out_pairs
             )
     return Evaluation(
-        found.model_copy(update={"notes": notes, "memorisations": memorised}),
+        found.model_copy(update={"notes": notes, "memorisations": memorised, "caption_scores": tuple(spoken)}),
         segmentation,
         closest,
     )
+
+
+def _spoken_of(
+    reference: Pictures,
+    floor: Pictures,
+    generated: Mapping[str, Pictures],
+    another: Mapping[str, Pictures],
+    clips: Sequence[ImageText],
+    caption: str | None,
+    seed: int,
+) -> tuple[list[CaptionScore], list[str]]:
+    """CLIPScores of all sets and of noise with the captions of the reference, and remarks on generated sets without.
+
+    Raises:
+        Problem: no generated set has captions, and none is given.
+    """
+    if caption is not None and not clips:
+        raise Problem("a caption is given, and no CLIP to read it", do="name one too")
+    if not clips:
+        return [], []
+    if caption is None and not any(all(caption_of(p.labels) for p in images) for images in generated.values()):
+        raise Problem("no generated set has captions to be held against", do="give one for all images")
+    told = zip(controls.noise(reference, seed), reference, strict=True)
+    noise = Pictures(replace(made, labels=picture.labels) for made, picture in told)
+    sets = [
+        ComparedSet("measured", "measured", reference),
+        ComparedSet("floor", "floor", floor),
+        *(ComparedSet(name, "generated", images) for name, images in generated.items()),
+        *(ComparedSet(name, "another", images) for name, images in another.items()),
+        ComparedSet("noise", "noise", noise),
+    ]
+    scores, notes = caption_scores(sets, clips, caption, seed=seed)
+    return scores, [note for note in notes if any(note.startswith(f"{name} has") for name in generated)]
 
 
 def trained_through(generated: Mapping[str, ImageSet]) -> dict[str, frozenset[str]]:

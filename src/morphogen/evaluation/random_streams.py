@@ -44,3 +44,9 @@ class Use(IntEnum):
     """The index is that of the copy."""
     WEIGHTS_OF_NEAREST = 32
     """Bootstrap of distances to the nearest training crop; the index is 0 for generated, 1 for held-out fields."""
+    WEIGHTS_OF_CAPTIONS = 45
+    """Bootstrap of how well images fit their captions."""
+    WEIGHTS_OF_HITS = 46
+    """Bootstrap of how often a caption or a class was found."""
+    GROUPS_OF_CAPTIONS = 47
+    """Which images are put to the test together."""

@@ -335,6 +335,80 @@ class Memorisation(Record):
     notes: tuple[str, ...] = ()
 
 
+class CaptionScore(Record):
+    """How well the images of one set fit what is said of them (CLIPScore; ``evaluation/caption_scores.py``).
+
+    Attributes:
+        convention: "cosine", "100 x cosine" or "2.5 max(0, cosine)": one measure has three scales in papers.
+        model: whose vectors, and how an image becomes what it takes.
+        extractor: hash of the weights and of that.
+        caption: what all images were held against; "" where each has its own.
+        compared: name of the set.
+        role: what it is.
+        estimate: mean over its images.
+    """
+
+    convention: str
+    model: str
+    extractor: str
+    caption: str
+    compared: str
+    role: Role | Literal["measured"]
+    estimate: Estimate
+
+
+class Likeness(Record):
+    """Cosines of one image with captions; ``specimen`` and ``image`` say which it is."""
+
+    image: str
+    specimen: str
+    cosines: tuple[float, ...]
+
+
+class Classification(Record):
+    """Images put to the caption that is most like them, without training on any class (``evaluation/zero_shot.py``).
+
+    Attributes:
+        model: whose vectors, and how an image becomes what it takes.
+        extractor: hash of the weights and of that.
+        captions: the classes in words.
+        images: each with its cosines.
+        found: index of the caption that each was put to.
+        true: index of the right one; None where that is not known.
+        accuracy: share of the images whose class is known that were put to it; None where it is known of none.
+        confusion: how many of each true class (row) were put to each caption (column); None as above.
+    """
+
+    model: str
+    extractor: str
+    captions: tuple[str, ...]
+    images: tuple[Likeness, ...]
+    found: tuple[int, ...]
+    true: tuple[int | None, ...]
+    accuracy: Estimate | None
+    confusion: tuple[tuple[int, ...], ...] | None
+
+
+class CaptionRetrieval(Record):
+    """How often the right caption of so many is the one that is most like an image (``evaluation/retrieval.py``).
+
+    Attributes:
+        model: whose vectors, and how an image becomes what it takes.
+        extractor: hash of the weights and of that.
+        of: captions, all different, that were put to the choice.
+        first: share of the images whose own caption came first.
+        among_five: share of the images whose own caption was among the first five.
+        image_first: share of the captions whose own image came first among as many images.
+    """
+
+    model: str
+    extractor: str
+    of: int
+    first: Estimate
+    among_five: Estimate
+    image_first: Estimate
+
+
 class Comparison(Record):
     """Everything that was found when sets were compared with one measured set."""
 
@@ -353,4 +427,5 @@ class Comparison(Record):
     memorisations: tuple[Memorisation, ...] = ()
     curves: tuple[Curve, ...]
     diversities: tuple[Diversity, ...]
+    caption_scores: tuple[CaptionScore, ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,6 +1,8 @@
 """Image sets on disk: reading a file, a volume or a folder, and writing a set with its manifest."""
 
+import csv
 import importlib
+import io
 import json
 import math
 import pkgutil
@@ -16,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from morphogen.images.conditions import CAPTION
 from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.image_set import ImageSet, Pictures
-from morphogen.images.labels import CLASS, labels_of
+from morphogen.images.labels import CAPTIONS, CLASS, labels_of
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.problems import Problem
 from morphogen.progress import track
@@ -68,8 +71,9 @@ def read_images(
             for that sub-folder; a folder ``masks`` beside it holds masks under the same names, whose pixels
             are in the phase of interest above half of the brightest of all masks (so 0 and 1 are read as well
             as the soft edges of a JPEG file). Files whose ending is no image format's are passed over. A table
-            ``labels.csv`` with a column ``file`` gives labels. A folder of folders with images is read as classes:
-            the label ``class`` is the folder's name, and a table above them names files as "fine/0001.png".
+            ``labels.csv`` with a column ``file`` gives labels, a table ``captions.csv`` with ``file`` and ``caption``
+            captions. A folder of folders with images is read as classes: the label ``class`` is the folder's name, and
+            a table above them names files as "fine/0001.png".
         axis: axis along which a volume is cut into slices: 0, 1 or 2.
         pixel_size_um: pixel size in micrometres where the files don't say it; overrides what they say.
         specimen_pattern: regular expression searched in the file name; what it matches (its groups, if
@@ -184,8 +188,7 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | Sequence[st
     extensions = [extension] * len(images) if isinstance(extension, str) else list(extension)
     writers = [require_format(one, pixel_type) for one in extensions]
     require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
-    digits = max(4, len(str(len(images) - 1)))
-    names = [f"{i:0{digits}d}" for i in range(len(images))]
+    names = _names(len(images))
     files = [f"{name}{one}" for name, one in zip(names, extensions, strict=True)]
     masks = [replace(p, pixels=255 * p.mask[None].astype(np.uint8), mask=None) for p in images if p.mask is not None]
     if masks and len(masks) < len(images):
@@ -198,6 +201,20 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | Sequence[st
         png = [_format_of(".png")] * len(masks)
         write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, png))
     return folder
+
+
+def write_captions(images: ImageSet, folder: Path) -> Path:
+    """Write the captions of a set as a table that a person can change, above what ``write_images`` wrote there.
+
+    Returns:
+        The table. What it says goes before what the manifest says.
+    """
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(("file", CAPTION))
+    table.writerows((name, p.labels[CAPTION]) for name, p in zip(_names(len(images)), images, strict=True))
+    write_text_whole(folder / CAPTIONS, lines.getvalue())
+    return folder / CAPTIONS
 
 
 def default_extension(pixel_type: str) -> str:
@@ -220,6 +237,12 @@ def require_format(extension: str, pixel_type: str) -> ModuleType:
 def readable_extensions() -> set[str]:
     """File endings, with the dot, of all formats."""
     return {extension for module in _formats() for extension in module.EXTENSIONS}
+
+
+def _names(count: int) -> list[str]:
+    """What the files of so many images are called, without their ending."""
+    digits = max(4, len(str(count - 1)))
+    return [f"{i:0{digits}d}" for i in range(count)]
 
 
 def _write_set(images: ImageSet, files: Sequence[str], writers: Sequence[ModuleType], folder: Path) -> None:

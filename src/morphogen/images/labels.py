@@ -1,16 +1,20 @@
-"""Labels that people keep beside their images: a table labels.csv, and folders named by class."""
+"""Labels that people keep beside their images: tables labels.csv and captions.csv, and folders named by class."""
 
 import csv
 import math
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+from morphogen.images.conditions import CAPTION
 from morphogen.images.picture import Label
 from morphogen.problems import Problem
 
 LABELS = "labels.csv"
 """A table with a column ``file`` and a column for each label, in the folder of the images, above images/ or above class
 folders."""
+
+CAPTIONS = "captions.csv"
+"""A table with the columns ``file`` and ``caption``, in the same places; a caption is words, also if it is a number."""
 
 CLASS = "class"
 """Label that the name of a class folder gives to the images in it."""
@@ -28,17 +32,16 @@ def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -
         extensions: what the names of images end in, with the dot.
 
     Raises:
-        Problem: a table that is not one or may not be read, without a column ``file``, with two lines for one file, or
-            with a line for no image or for images of several classes.
+        Problem: a table that is not one or may not be read, without a column ``file`` (or ``caption``, of captions),
+            with two lines for one file, or with a line for no image or for images of several classes.
     """
     folders = list(dict.fromkeys(file.parent for file in files))
     found: dict[Path, dict[str, Label]] = {file: {} for file in files}
     above = [place for place in folders if place.parent == folder and place.name != "images"]
-    tables = [(folder / LABELS, _classes(folder, extensions))] if above and (folder / LABELS).is_file() else []
+    there_above = [folder / name for name in (LABELS, CAPTIONS) if above and (folder / name).is_file()]
+    tables = [(table, _classes(folder, extensions)) for table in there_above]
     for place in folders:
-        table = _table_beside(place)
-        if table is not None:
-            tables.append((table, _images(place, extensions)))
+        tables += [(table, _images(place, extensions)) for table in _tables_beside(place)]
     for table, there in tables:
         for file, labels in _matched(table, _lines(table), there).items():
             if file in found:
@@ -46,10 +49,11 @@ def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -
     return found
 
 
-def _table_beside(folder: Path) -> Path | None:
-    """The table of a folder of images; it may also stand above the folder if that is called images."""
-    places = [folder / LABELS, *([folder.parent / LABELS] if folder.name == "images" else [])]
-    return next((place for place in places if place.is_file()), None)
+def _tables_beside(folder: Path) -> list[Path]:
+    """The tables of a folder of images; they may also stand above the folder if that is called images."""
+    places = [folder, *([folder.parent] if folder.name == "images" else [])]
+    beside = (next((p / name for p in places if (p / name).is_file()), None) for name in (LABELS, CAPTIONS))
+    return [table for table in beside if table is not None]
 
 
 def _images(folder: Path, extensions: Container[str]) -> dict[str, Path]:
@@ -105,13 +109,16 @@ def _lines(table: Path) -> dict[str, dict[str, Label]]:
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
             if "file" not in (reader.fieldnames or ()):
                 raise Problem(f"{table} has no column 'file'", do="name the image files in one, with the labels beside")
+            if table.name == CAPTIONS and CAPTION not in map(str.strip, reader.fieldnames or ()):
+                raise Problem(f"{table} has no column '{CAPTION}'", do="say in one what each image shows")
             for line in reader:
                 name = (line.pop("file") or "").strip().replace("\\", "/")
                 if None in line or None in line.values():
                     raise Problem(f"{table}, line {reader.line_num}: not as many fields as columns", do="mend it")
                 if name in found:
                     raise Problem(f"{table} has two lines for {name}", do="leave one of them out")
-                found[name] = {key.strip(): _label(value) for key, value in line.items() if value.strip()}
+                named = {key.strip(): value.strip() for key, value in line.items() if value.strip()}
+                found[name] = {key: value if key == CAPTION else _label(value) for key, value in named.items()}
     except (csv.Error, UnicodeDecodeError) as error:
         raise Problem(f"{table} is not a table of comma-separated values ({error})", do="mend it") from None
     except OSError as error:
@@ -123,5 +130,5 @@ def _label(text: str) -> Label:
     try:
         number = float(text)
     except ValueError:
-        return text.strip()
-    return number if math.isfinite(number) else text.strip()
+        return text
+    return number if math.isfinite(number) else text

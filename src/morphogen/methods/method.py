@@ -23,6 +23,7 @@ __all__ = [
     "METHODS",
     "Batch",
     "GenerativeMethod",
+    "ImageLearner",
     "ImageShape",
     "Loss",
     "MethodSettings",
@@ -231,6 +232,9 @@ class Trainable(nn.Module, ABC):
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """Loss of one phase, a mean over images, so that two half batches average to the whole one.
 
+        A loss that holds each image against all others of the batch gathers their rows first; the means over the
+        images of each process then average to the whole one too (``networks.gathered_rows``).
+
         Args:
             phase: name of the phase.
             batch: training images.
@@ -260,8 +264,8 @@ class Trainable(nn.Module, ABC):
         """
 
 
-class GenerativeMethod(Trainable):
-    """Base of all methods.
+class ImageLearner(Trainable):
+    """What ``training.train`` can train on crops of an image set, whether or not it can draw images.
 
     Class attributes:
         title: how the field calls it.
@@ -272,12 +276,11 @@ class GenerativeMethod(Trainable):
         takes_context: whether it can be told an image in register, as a mask.
         translates: whether it makes its images from those of another set.
         learns_from: whether it needs a trained method to learn from.
+        learns_captions: whether it learns which captions belong to which images, and is told nothing else.
 
     Attributes:
         task: what it is to learn.
-        shape: of the images that it makes.
-        learnt_through: name of the pretrained features (a file of ``pretrained``) whose sight of images it was
-            trained to please, so that nobody takes a distance over these features for evidence; "" for none.
+        shape: of the images that it learns from.
     """
 
     title: ClassVar[str]
@@ -287,7 +290,7 @@ class GenerativeMethod(Trainable):
     takes_context: ClassVar[bool] = False
     translates: ClassVar[bool] = False
     learns_from: ClassVar[bool] = False
-    learnt_through: str = ""
+    learns_captions: ClassVar[bool] = False
 
     def __init__(self, settings: MethodSettings, task: Task) -> None:
         super().__init__(settings)
@@ -319,6 +322,17 @@ class GenerativeMethod(Trainable):
         Args:
             images: a sample of training images ``(n, channels, height, width)`` in [-1, 1].
         """
+
+
+class GenerativeMethod(ImageLearner):
+    """Base of all methods that draw images.
+
+    Attributes:
+        learnt_through: name of the pretrained features (a file of ``pretrained``) whose sight of images it was
+            trained to please, so that nobody takes a distance over these features for evidence; "" for none.
+    """
+
+    learnt_through: str = ""
 
     @abstractmethod
     def sample(self, request: SampleRequest, randomness: Randomness) -> Tensor:

@@ -26,6 +26,7 @@ _FAMILIES: dict[Family, str] = {
     "set distance": "Distances between sets",
     "diversity": "Diversity within a set",
     "memorisation": "Memorisation",
+    "caption score": "Images and captions",
     "descriptor": "Descriptors",
 }
 

@@ -282,7 +282,16 @@ def _under_titles(
     comparison = record.comparison
     renamed = {
         kind: tuple(e.model_copy(update={"compared": called(e.compared)}) for e in getattr(comparison, kind))
-        for kind in ("scores", "readings", "equivalences", "likelihoods", "memorisations", "curves", "diversities")
+        for kind in (
+            "scores",
+            "readings",
+            "equivalences",
+            "likelihoods",
+            "memorisations",
+            "curves",
+            "diversities",
+            "caption_scores",
+        )
     }
     renamed["notes"] = tuple(_under_title(note, titles) for note in comparison.notes)
     fingerprints = {called(name): fingerprint for name, fingerprint in comparison.fingerprints.items()}

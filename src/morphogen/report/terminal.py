@@ -10,7 +10,18 @@ from rich.text import Text
 
 from morphogen.evaluation.asked import AskedAndGiven
 from morphogen.evaluation.paired import PairedScore, paired_summary
-from morphogen.evaluation.records import Comparison, Diversity, Equivalence, Score, Usefulness
+from morphogen.evaluation.records import (
+    CaptionRetrieval,
+    CaptionScore,
+    Classification,
+    Comparison,
+    Diversity,
+    Equivalence,
+    Estimate,
+    Likeness,
+    Score,
+    Usefulness,
+)
 from morphogen.report.notation import number, rounded
 from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval, verdict
 
@@ -43,6 +54,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(_diversities(diversities))
         if any(d.trained_through for d in diversities):
             _item(console, _NO_EVIDENCE)
+    for model in dict.fromkeys(s.model for s in comparison.caption_scores):
+        console.print(_caption_scores([s for s in comparison.caption_scores if s.model == model]))
     _heading(console, "In words")
     for sentence in verdict(comparison).sentences:
         _item(console, sentence.text)
@@ -152,6 +165,106 @@ def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
             str(mean.n_generated),
         )
     console.print(means)
+
+
+def print_classification(found: Classification, console: Console, *, each: bool = False) -> None:
+    """Print how many images were put to which caption.
+
+    Args:
+        found: the records.
+        console: where to.
+        each: print a line an image, too.
+    """
+    if each:
+        table = _table("Each image")
+        table.add_column("image", width=_LONG_NAME, overflow="fold")
+        table.add_column("put to", overflow="fold")
+        table.add_column("cosine", justify="right")
+        table.add_column("next", justify="right")
+        for image, k in zip(found.images, found.found, strict=True):
+            best, following = sorted(image.cosines, reverse=True)[:2]
+            table.add_row(Text(image.image), Text(found.captions[k]), f"{best:.3f}", f"{following:.3f}")
+        console.print(table)
+    table = _table(f"{len(found.images)} images, by the caption that is most like each")
+    table.add_column("caption", overflow="fold")
+    table.add_column("images", justify="right", width=_COUNT)
+    if found.confusion is not None:
+        table.add_column("known to be", justify="right")
+        table.add_column("of these right", justify="right")
+    for k, caption in enumerate(found.captions):
+        row: list[Text | str] = [Text(caption), str(found.found.count(k))]
+        if found.confusion is not None:
+            row += [str(sum(found.confusion[k])), str(found.confusion[k][k])]
+        table.add_row(*row)
+    console.print(table)
+    if found.accuracy is not None:
+        _item(console, f"Right: {_share(found.accuracy)} of {found.accuracy.n_generated} images.")
+    _item(console, f"By {found.model}; weights {found.extractor}.")
+
+
+def print_retrieved(caption: str, model: str, images: Sequence[Likeness], console: Console) -> None:
+    """Print the images that fit a caption best.
+
+    Args:
+        caption: what was looked for.
+        model: who looked.
+        images: best first.
+        console: where to.
+    """
+    table = _table(f"'{caption}'")
+    table.add_column("", justify="right")
+    table.add_column("image", overflow="fold")
+    table.add_column("cosine", justify="right")
+    for place, image in enumerate(images, start=1):
+        table.add_row(str(place), Text(image.image), f"{image.cosines[0]:.3f}")
+    console.print(table)
+    _item(console, f"By {model}.")
+
+
+def print_caption_retrieval(found: CaptionRetrieval, console: Console) -> None:
+    """Print how often the right caption is found.
+
+    Args:
+        found: the record.
+        console: where to.
+    """
+    table = _table(f"The right one of {found.of} captions")
+    table.add_column("", width=_LONG_NAME)
+    table.add_column("share", width=_LONG_NAME)
+    table.add_column("by chance", justify="right")
+    for name, estimate, chance in (
+        ("own caption first", found.first, 1 / found.of),
+        ("own caption among five", found.among_five, min(5, found.of) / found.of),
+        ("own image first", found.image_first, 1 / found.of),
+    ):
+        table.add_row(name, _share(estimate), f"{100 * chance:.1f} %")
+    console.print(table)
+    _item(console, f"{found.first.n_generated} images; brackets hold 95 % intervals. By {found.model}.")
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _caption_scores(scores: Sequence[CaptionScore]) -> Table:
+    conventions = list(dict.fromkeys(s.convention for s in scores))
+    against = f"'{scores[0].caption}'" if scores[0].caption else "each image's own caption"
+    table = _table(f"CLIPScore against {against}, by {scores[0].model}")
+    table.add_column("set", width=_NAME, overflow="fold")
+    table.add_column("role", width=_ROLE, no_wrap=True)
+    for convention in conventions:
+        table.add_column(convention, overflow="fold")
+    table.add_column("images", width=_COUNT, justify="right", no_wrap=True)
+    for name in dict.fromkeys(s.compared for s in scores):
+        of_set = [s for s in scores if s.compared == name]
+        table.add_row(
+            Text(name),
+            of_set[0].role,
+            *(_numbers(Interval(s.estimate.value, s.estimate.low, s.estimate.high)) for s in of_set),
+            str(of_set[0].estimate.n_generated),
+            style="" if of_set[0].role in ("measured", "generated") else "dim",
+        )
+    return table
 
 
 def _scores(title: str, scores: Sequence[Score]) -> Table:

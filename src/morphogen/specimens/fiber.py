@@ -7,7 +7,7 @@ no natural zero, such as grey levels, may differ by half of the standard deviati
 
 from types import MappingProxyType
 
-from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Specimen
+from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Phrase, Specimen, Wording
 
 _TENTH, _FIFTH, _HALF = Margin(0.1, "mean"), Margin(0.2, "mean"), Margin(0.5, "spread")
 
@@ -25,6 +25,30 @@ SPECIMEN = Specimen(
         "orientation",
         "specific_surface",
         *TEXTURE,
+    ),
+    wording=Wording(
+        "microCT of fiber composite",
+        (
+            Phrase(
+                "phase_fraction",
+                "fiber volume fraction",
+                ("few fibers {value:.2f}", "many fibers {value:.2f}", "dense fibers {value:.2f}"),
+                (0.25, 0.45),
+            ),
+            Phrase(
+                "fiber_sections",
+                "fiber diameter",
+                (
+                    "thin fibers of {value:.3g} {unit}",
+                    "fibers of {value:.3g} {unit}",
+                    "thick fibers of {value:.3g} {unit}",
+                ),
+                (6.0, 12.0),
+            ),
+            Phrase(
+                "orientation", "orientation cos 2θ", ("running vertically", "", "running horizontally"), (-0.35, 0.35)
+            ),
+        ),
     ),
     margins=MappingProxyType(
         {

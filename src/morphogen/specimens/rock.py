@@ -7,7 +7,7 @@ no natural zero, such as grey levels, may differ by half of the standard deviati
 
 from types import MappingProxyType
 
-from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Specimen
+from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Phrase, Specimen, Wording
 
 _TENTH, _FIFTH, _HALF = Margin(0.1, "mean"), Margin(0.2, "mean"), Margin(0.5, "spread")
 
@@ -29,6 +29,34 @@ SPECIMEN = Specimen(
         "connectivity",
         "transport",
         *TEXTURE,
+    ),
+    wording=Wording(
+        "microCT of rock",
+        (
+            Phrase(
+                "phase_fraction",
+                "porosity",
+                ("low porosity {value:.2f}", "medium porosity {value:.2f}", "high porosity {value:.2f}"),
+                (0.12, 0.25),
+            ),
+            Phrase(
+                "pore_sizes",
+                "mean local thickness",
+                (
+                    "narrow pores of {value:.3g} {unit}",
+                    "pores of {value:.3g} {unit}",
+                    "wide pores of {value:.3g} {unit}",
+                ),
+                (6.0, 12.0),
+            ),
+            Phrase(
+                "chord_lengths",
+                "mean chord length along x",
+                ("pores elongated vertically", "", "pores elongated horizontally"),
+                (0.67, 1.5),
+                over="mean chord length along y",
+            ),
+        ),
     ),
     margins=MappingProxyType(
         {

@@ -7,7 +7,7 @@ no natural zero, such as grey levels, may differ by half of the standard deviati
 
 from types import MappingProxyType
 
-from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Specimen
+from morphogen.specimens.specimen import TEXTURE, TEXTURE_MARGINS, Margin, Phrase, Specimen, Wording
 
 _TENTH, _FIFTH, _HALF = Margin(0.1, "mean"), Margin(0.2, "mean"), Margin(0.5, "spread")
 
@@ -29,6 +29,33 @@ SPECIMEN = Specimen(
         "fractal_dimension",
         "hull_area",
         *TEXTURE,
+    ),
+    wording=Wording(
+        "scan of plant roots in soil",
+        (
+            Phrase(
+                "phase_fraction",
+                "root area fraction",
+                ("few roots {value:.3f}", "many roots {value:.2f}", "dense roots {value:.2f}"),
+                (0.05, 0.2),
+            ),
+            Phrase(
+                "root_diameters",
+                "root diameter mean",
+                (
+                    "thin roots of {value:.3g} {unit}",
+                    "roots of {value:.3g} {unit}",
+                    "thick roots of {value:.3g} {unit}",
+                ),
+                (3.5, 7.0),
+            ),
+            Phrase(
+                "root_orientation",
+                "root angle from vertical",
+                ("growing steeply", "", "growing flatly"),
+                (30.0, 50.0),
+            ),
+        ),
     ),
     margins=MappingProxyType(
         {

@@ -1,6 +1,7 @@
 """What a domain knows about its specimens, as data. Each file beside this one holds one ``SPECIMEN``."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -42,6 +43,55 @@ DEFAULT_MARGIN = Margin(0.5, "spread")
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """What a caption says of one reading of a field, in one of a few phrases.
+
+    Attributes:
+        descriptor: what reads it (a file of evaluation/descriptors).
+        reading: its name, "mean local thickness".
+        phrases: one for each class of values, from low to high; "" says nothing. ``{value}`` and ``{unit}`` stand for
+            the reading, as in "wide pores of {value:.0f} {unit}".
+        limits: values between the classes, ascending, one fewer than phrases. Of lengths in pixels: how large things
+            look is all that an image shows.
+        over: a reading of the same descriptor to divide by, for ratios; "" for none.
+    """
+
+    descriptor: str
+    reading: str
+    phrases: tuple[str, ...]
+    limits: tuple[float, ...]
+    over: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.phrases) != len(self.limits) + 1 or list(self.limits) != sorted(set(self.limits)):
+            raise ValueError(f"{self.reading}: {len(self.phrases)} phrases do not fit the limits {self.limits}")
+
+    def of(self, value: float, unit: str, pixel: float = 1.0) -> str:
+        """What is said of a value.
+
+        Args:
+            value: the reading.
+            unit: its unit, as the reading has it.
+            pixel: side of a pixel in that unit, if it is a length; 1 for all else.
+        """
+        phrase = self.phrases[bisect_right(self.limits, value / pixel)]
+        return phrase.format(value=value, unit=unit.replace("µ", "u"))
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How an image of a kind is captioned: "microCT of rock, medium porosity 0.18, narrow pores of 21 um".
+
+    Attributes:
+        subject: what it is, and how it was taken.
+        phrases: what is said of its readings, in this order. A reading that a field does not have is not spoken of.
+    """
+
+    subject: str
+    phrases: tuple[Phrase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Specimen:
     """A kind of specimen.
 
@@ -58,6 +108,7 @@ class Specimen:
         segmentation: how its phase is told by default (a file of evaluation/segmentation, perhaps "=ARGUMENT").
         margins: for each reading by its name, up to which difference of two means its users would call two
             sets the same; readings that are not named have ``DEFAULT_MARGIN``.
+        wording: how an image of this kind is captioned from what is measured in it.
     """
 
     name: str
@@ -68,6 +119,7 @@ class Specimen:
     descriptors: tuple[str, ...]
     lighting_varies: bool = False
     segmentation: str = "otsu"
+    wording: Wording = Wording("an image")
     margins: Mapping[str, Margin] = field(default_factory=lambda: MappingProxyType({}))
 
     def margin(self, reading: str) -> Margin:

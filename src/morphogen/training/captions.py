@@ -1,13 +1,20 @@
-"""How a run reads captions: by one encoder, whose weights are on record."""
+"""How a run reads captions: by one encoder, whose weights are on record; and where the captions of a set are."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from morphogen.images.conditions import CAPTION, Conditions, TextCondition, listed
-from morphogen.images.image_set import ImageSet
+from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.labels import CLASS
 from morphogen.methods.method import method_class, method_names
 from morphogen.pretrained.text_encoder import TextEncoder, text_encoder
 from morphogen.problems import Problem
+from morphogen.understanding.learners import learner_class
+
+_DIRECTION = re.compile(r"\b(horizontal|vertical|upright|steep|flat|along [xy])", re.IGNORECASE)
+"""Words that no longer are true of an image that was turned by a quarter."""
 
 
 def text_condition(method: str, conditions: Sequence[str], folder: Path | str | None) -> TextCondition | None:
@@ -16,7 +23,7 @@ def text_condition(method: str, conditions: Sequence[str], folder: Path | str | 
     Raises:
         Problem: no text encoder can be found, or one is given and there is nothing to read.
     """
-    if CAPTION not in conditions or not method_class(method).reads_text:
+    if CAPTION not in conditions or not learner_class(method).reads_text:
         if folder is not None:
             able = listed(n for n in method_names() if method_class(n).reads_text and not method_class(n).learns_from)
             raise Problem(
@@ -63,3 +70,41 @@ def require_readable(conditions: Conditions, images: ImageSet) -> None:
     if encoder is not None:
         for text in dict.fromkeys(conditions.text_of(conditions.values_of(p.labels, p.mask)) for p in images):
             encoder(text)
+
+
+def captioned(images: ImageSet) -> Pictures:
+    """The images with a caption each: their own, or else the name of their class in words.
+
+    Raises:
+        Problem: an image without either or with an empty one, or one for all, so that there is nothing to tell apart.
+    """
+    name = getattr(images, "name", "the images")
+    label = CAPTION if any(CAPTION in picture.labels for picture in images) else CLASS
+    found = []
+    for picture in images:
+        if label not in picture.labels:
+            raise Problem(
+                f"{name}: {picture.origin.source or picture.origin.specimen} has no caption",
+                do="put a captions.csv with the columns file and caption beside the images, sort them into folders"
+                " named by class, or let 'morphogen caption' write some",
+            )
+        text = str(picture.labels[label])
+        text = text.replace("_", " ") if label == CLASS else text
+        if not text.strip():
+            raise Problem(
+                f"{name}: {picture.origin.source or picture.origin.specimen} has an empty caption",
+                do="say what it shows",
+            )
+        found.append(replace(picture, labels={**picture.labels, CAPTION: text}))
+    different = list(dict.fromkeys(str(p.labels[CAPTION]) for p in found))
+    if len(different) < 2:
+        raise Problem(
+            f"{name}: all images have the caption '{different[0][:40]}', and there is nothing to tell apart",
+            do="add images with other captions",
+        )
+    return Pictures(found, name)
+
+
+def names_a_direction(images: ImageSet) -> bool:
+    """Whether a caption says in which direction something runs."""
+    return any(_DIRECTION.search(str(picture.labels[CAPTION])) is not None for picture in images)

@@ -15,7 +15,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,10 +27,13 @@ import morphogen
 from morphogen.images.conditions import Conditions
 from morphogen.images.context import Context
 from morphogen.images.intensity import IntensityMap
-from morphogen.methods.method import GenerativeMethod, ImageShape, Task, method_class, method_settings
+from morphogen.methods.method import GenerativeMethod, ImageLearner, ImageShape, Task, Trainable
 from morphogen.problems import Problem
 from morphogen.training.fit import Plan, TrainingState, new_state
+from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import write_text_whole, write_whole
+
+Learner = TypeVar("Learner", bound=ImageLearner)
 
 FORMAT = 1
 """Number of the run folder's layout; a folder of another number is refused."""
@@ -146,23 +149,44 @@ class Run:
         told = 0 if record.context is None else record.context.channels
         return Task(self.shape, record.conditions, frozenset(record.augmentations), int(record.with_masks), told)
 
-    def new_method(self) -> GenerativeMethod:
-        """The method with fresh weights, the same for the same seed; the caller's random state is not touched."""
-        settings = method_settings(self.record.method, self.record.settings)
+    def new_learner(self) -> ImageLearner:
+        """What was trained with fresh weights, the same for the same seed; the caller's random state is not touched."""
+        settings = learner_settings(self.record.method, self.record.settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.record.plan.seed)
-            return method_class(self.record.method)(settings, self.task)
+            return learner_class(self.record.method)(settings, self.task)
+
+    def new_method(self) -> GenerativeMethod:
+        """The same, of a run that draws images.
+
+        Raises:
+            Problem: it draws none.
+        """
+        learner = self.new_learner()
+        if not isinstance(learner, GenerativeMethod):
+            raise Problem(f"{self.folder} is a run of {self.record.method}, which draws no images", do="name another")
+        return learner
+
+    def trained_learner(self) -> ImageLearner:
+        """What was trained, with the weights to be used.
+
+        Raises:
+            Problem: training has not saved any yet, or the file is damaged.
+        """
+        return self._trained(self.new_learner())
 
     def trained_method(self) -> GenerativeMethod:
         """The method with the weights to sample from.
 
         Raises:
-            Problem: training has not saved any yet, or the file is damaged.
+            Problem: training has not saved any yet, the file is damaged, or the run draws no images.
         """
-        method = self.new_method()
+        return self._trained(self.new_method())
+
+    def _trained(self, learner: Learner) -> Learner:
         tensors, _ = _read_tensors(self.folder / "weights.safetensors")
-        method.load_state_dict(tensors)
-        return method.eval().requires_grad_(False)
+        learner.load_state_dict(tensors)
+        return learner.eval().requires_grad_(False)
 
     @property
     def as_teacher(self) -> Teacher:
@@ -182,7 +206,7 @@ class Run:
         """Whether there is a checkpoint to go on from."""
         return (self.folder / "state.safetensors").exists()
 
-    def save_state(self, method: GenerativeMethod, state: TrainingState) -> None:
+    def save_state(self, method: Trainable, state: TrainingState) -> None:
         """Write the checkpoint and the weights to sample from; each is whole or not there."""
         weights = method.state_dict()
         tensors = {f"weights/{name}": value for name, value in weights.items()}
@@ -200,7 +224,7 @@ class Run:
         _write_tensors(self.folder / "state.safetensors", tensors, counters)
         _write_tensors(self.folder / "weights.safetensors", {**weights, **state.averaged.values}, counters)
 
-    def load_state(self, method: GenerativeMethod) -> TrainingState:
+    def load_state(self, method: Trainable) -> TrainingState:
         """Fill ``method`` and return the state as they were when saved.
 
         Raises:

@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from morphogen.images.conditions import Conditions, TextCondition, known_as, listed
+from morphogen.images.conditions import CAPTION, Conditions, TextCondition, known_as, listed
 from morphogen.images.context import Context
 from morphogen.images.cropping import (
     SOURCE_PLACES,
@@ -34,20 +34,20 @@ from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import stored_spacing
 from morphogen.methods.denoising import DenoisingSettings
 from morphogen.methods.method import (
-    GenerativeMethod,
+    ImageLearner,
     ImageShape,
     MethodSettings,
     Task,
     method_class,
     method_names,
-    method_settings,
 )
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
-from morphogen.training.captions import encoder_of, require_readable, text_condition
+from morphogen.training.captions import captioned, encoder_of, names_a_direction, require_readable, text_condition
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, TrainingState, fit, new_state
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
+from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import new_folder, require_space, write_text_whole
 
 REPORT_EVERY_SECONDS = 0.5
@@ -99,7 +99,7 @@ def train(
     Under ``torchrun`` every process calls this with the same arguments, and the batch is shared among them.
 
     Args:
-        method: name of a file in methods/, such as "ddpm".
+        method: name of a file in methods/, such as "ddpm", or of one in understanding/, such as "clip".
         images: measured images, all at least as large as a crop.
         folder: the run folder, new or empty unless ``go_on``.
         seconds: budget in seconds; 600 where no budget is given.
@@ -143,6 +143,9 @@ def train(
     if teacher is not None:
         record = teacher.record
         settings = {**(settings or {}), "teacher": record.method, "teacher_settings": record.settings}
+    if learner_class(method).learns_captions:
+        images, symmetries = _with_captions(method, images, conditions, symmetries, with_masks=with_masks)
+        conditions = (CAPTION,)
     if seconds is None and images_seen is None:
         seconds = 600.0
     on_gpu = uses_gpu(cpu)
@@ -164,7 +167,7 @@ def train(
         raise as_problem(error, "the plan", Plan) from None
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if precision == "bf16" else "no")
-    wanted = method_class(method).suited(method_settings(method, settings), on_gpu=on_gpu)
+    wanted = learner_class(method).suited(learner_settings(method, settings), on_gpu=on_gpu)
     if wanted.batch_size % accelerator.num_processes:
         raise Problem(
             f"a batch of {wanted.batch_size} cannot be shared by {accelerator.num_processes} processes",
@@ -190,7 +193,7 @@ def train(
     batches = Batches(
         crops, conditions_of_run, asked.source_crops(run.record.source_intensity), encoder_of(conditions_of_run)
     )
-    model = run.new_method().to(accelerator.device)
+    model = run.new_learner().to(accelerator.device)
     if teacher is not None:
         model.learn_from(teacher.trained_method().to(accelerator.device))
     if go_on and run.has_state:
@@ -237,6 +240,20 @@ def train(
     return run
 
 
+def _with_captions(
+    method: str, images: ImageSet, conditions: Sequence[str], symmetries: frozenset[str], *, with_masks: bool
+) -> tuple[ImageSet, frozenset[str]]:
+    """The images with a caption each, and what may be done to them so that these stay true.
+
+    Raises:
+        Problem: no captions, one for all, or something else that the method is to be told.
+    """
+    if with_masks or set(conditions) - {CAPTION}:
+        raise Problem(f"{method} learns from images and their captions alone", do="leave masks and conditions out")
+    found = captioned(images)
+    return found, symmetries - {"quarter_turn"} if names_a_direction(found) else symmetries
+
+
 def uses_gpu(cpu: bool) -> bool:
     """Whether work goes to a GPU: where CUDA has one, unless the CPU is asked for. Others are not tested."""
     return torch.cuda.is_available() and not cpu
@@ -270,8 +287,8 @@ class _Asked:
     augmentations: frozenset[str]
 
     @property
-    def kind(self) -> type[GenerativeMethod]:
-        return method_class(self.method)
+    def kind(self) -> type[ImageLearner]:
+        return learner_class(self.method)
 
     @property
     def shape(self) -> ImageShape:
@@ -370,7 +387,7 @@ def require_teacher(method: str, teacher: Run | None) -> None:
     Raises:
         Problem: what is wrong, and what to do.
     """
-    learns = method_class(method).learns_from
+    learns = learner_class(method).learns_from
     if teacher is None and learns:
         raise Problem(f"{method} learns from a trained run", do="name one: morphogen distil RUN IMAGES")
     if teacher is not None and not learns:
@@ -407,7 +424,7 @@ def require_conditions(method: str, conditions: Sequence[str]) -> None:
     Raises:
         Problem: what is wrong, and what to do.
     """
-    takes = method_class(method).conditional
+    takes = learner_class(method).conditional
     if conditions and takes == "no":
         able = ", ".join(name for name in method_names() if method_class(name).conditional != "no")
         raise Problem(f"{method} takes no condition", do=f"leave it out, or choose among {able}")
@@ -428,7 +445,7 @@ def require_context(
     """
     if told is None:
         return
-    if not method_class(method).takes_context:
+    if not learner_class(method).takes_context:
         able = listed(n for n in method_names() if method_class(n).takes_context and not method_class(n).learns_from)
         raise Problem(f"{method} can be told no mask and no other image", do=f"leave it out, or choose among {able}")
     if isinstance(told, str) and with_masks:
@@ -451,7 +468,7 @@ def require_sources(
     Raises:
         Problem: what is wrong, and what to do.
     """
-    translates = method_class(method).translates
+    translates = learner_class(method).translates
     if sources is not None and not translates:
         raise Problem(f"{method} translates nothing", do="leave the sources out")
     if sources is None:
@@ -584,7 +601,7 @@ def _words_of(context: Context | None) -> str:
     return "none" if context is None else f"{context.kind} {context.fingerprint}".strip()
 
 
-def _require_no_way_back(model: GenerativeMethod, state: TrainingState, plan: Plan, folder: Path) -> None:
+def _require_no_way_back(model: ImageLearner, state: TrainingState, plan: Plan, folder: Path) -> None:
     """Refuse a budget under which a part of the training that is over would begin again.
 
     What came after it has learnt from its end, and would be told otherwise while it stands still.

@@ -1,0 +1,248 @@
+"""What a CLIP of ours is worth, measured against truth (`python benchmarks/clip.py --real FOLDER -o FOLDER`).
+
+phantoms  Phantoms of the three kinds, each seen by an instrument of its own (blur, noise, uneven light, offset and gain
+          are drawn), with the captions that they carry: kind, and two numbers. Held-out ones are dealt to groups of 64
+          with different captions; it is counted how often the right one comes first. By chance that is 1.6 %.
+          Parameters are drawn from wider ranges than those of `morphogen phantom`, within which sizes differ by less
+          than an image of this size shows.
+
+real      Fields of real images of the three kinds, put to the captions of RIVALS, which stand in no training set. The
+          specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half with the captions
+          that their specimen files write (`morphogen caption`), seen again by instruments as the phantoms are, and is
+          tested on the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen
+          phantoms alone.
+
+The folder given by --real holds rock/carbonate_s*.png, rock/berea_segmented_400.tif, fiber/cfrp_*.jpg,
+fiber/weave_150.tif, fiber/fiberform_100.tif and root/images with root/masks (tube, window and date in their names).
+Fields are SIDE pixels wide. All trainings see --images-seen images: some twelve milliseconds each on one core.
+"""
+
+import argparse
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from morphogen.evaluation.captioning import caption
+from morphogen.evaluation.fields import fields
+from morphogen.evaluation.retrieval import caption_retrieval
+from morphogen.evaluation.zero_shot import classify
+from morphogen.images.folders import read_images
+from morphogen.images.image_set import Pictures
+from morphogen.images.labels import CLASS
+from morphogen.images.picture import Picture
+from morphogen.mathematics.randomness import numpy_generator
+from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.phantom import phantom
+from morphogen.report.confusion_figure import write_confusion
+from morphogen.report.figures import write_contact_sheet
+from morphogen.training.image_text import ClipRun
+from morphogen.training.train import train
+
+SIDE = 96
+KINDS = ("rock", "fiber", "root")
+RIVALS = ("microCT of rock", "microCT of fiber composite", "scan of plant roots in soil")
+RANGES = {
+    "rock": {"porosity": (0.08, 0.5), "grain_radius_um": (15.0, 60.0)},
+    "fiber": {"fiber_volume_fraction": (0.12, 0.6), "fiber_diameter_um": (4.0, 12.0)},
+    "root": {"length_density_per_mm": (0.12, 0.7), "root_diameter_mm": (0.25, 0.8)},
+}
+"""Fractions are drawn evenly, lengths evenly in their logarithm."""
+HALVES = (("carbonate", "cfrp C1", "weave", "tubes 1"), ("berea", "cfrp F3", "fiberform", "tubes 2"))
+REAL_FIELDS = 120  # of each group of specimens
+LEARNT_FIELDS = 600  # of each kind
+_DRAWN, _SEEN, _SEEN_AGAIN = 900, 901, 902  # purposes of the random streams
+
+
+def instrument(seed: int, number: int) -> Camera:
+    """A tomograph or camera, drawn at random: from clean to barely usable."""
+    draw = numpy_generator(seed, _SEEN, number)
+    offset = float(draw.uniform(0.0, 0.4))
+    return Camera(
+        blur_px=float(draw.uniform(0.2, 1.5)),
+        read_noise=float(draw.uniform(0.0, 0.08)),
+        shot_noise=float(draw.uniform(0.0, 0.08)),
+        shading=float(draw.uniform(0.0, 0.3)),
+        offset=offset,
+        gain=float(draw.uniform(0.4, 1.0 - offset)),
+    )
+
+
+def seen_phantoms(count: int, seed: int) -> Pictures:
+    """Phantoms of the three kinds in turn, each by its own instrument."""
+    made = []
+    for k in range(count):
+        kind = KINDS[k % 3]
+        draw = numpy_generator(seed, _DRAWN, k)
+        (fraction, (least, most)), (length, (low, high)) = RANGES[kind].items()
+        drawn = {
+            fraction: float(draw.uniform(least, most)),
+            length: float(np.exp(draw.uniform(np.log(low), np.log(high)))),
+        }
+        made.append(
+            phantom(
+                kind, size=(SIDE, SIDE), seed=seed, specimen=k, camera=instrument(seed, k), parameters=drawn
+            ).picture
+        )
+    return Pictures([replace(picture, mask=None) for picture in made], "phantoms")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Real images of some specimens of one kind, grey and of 8 bit."""
+
+    kind: str
+    images: Pictures
+    segmentation: str | None = None
+
+    def tested(self) -> Pictures:
+        """Fields as they are, without overlap."""
+        return self._told(fields(self.images, (SIDE, SIDE), REAL_FIELDS))
+
+    def learnt(self, count: int, seed: int) -> Pictures:
+        """Fields with captions of what is measured in them, laid several times, each by an instrument of its own."""
+        laid: list[Picture] = []
+        while len(laid) < count:
+            laid += list(self._told(fields(self.images, (SIDE, SIDE), count - len(laid), seed=1 + len(laid))))
+        return Pictures(rephotographed(picture, seed, number) for number, picture in enumerate(laid))
+
+    def _told(self, cut: Pictures) -> Pictures:
+        found, _ = caption(cut, specimen=self.kind, segmentation=self.segmentation)
+        return Pictures(replace(picture, labels={**picture.labels, CLASS: self.kind}, mask=None) for picture in found)
+
+
+def rephotographed(picture: Picture, seed: int, number: int) -> Picture:
+    """A real image, seen once more by an instrument as the phantoms are."""
+    draw = numpy_generator(seed, _SEEN_AGAIN, number)
+    pixels = instrument(seed, number).photograph(picture.grey / 255, "uint8", draw)
+    return replace(picture, pixels=pixels[None])
+
+
+def real_groups(folder: Path) -> dict[str, Group]:
+    """Real images by group of specimens."""
+    rock, fiber = folder / "rock", folder / "fiber"
+    groups = {
+        "carbonate": Group("rock", read_images(rock, files="carbonate_s?.png")),
+        "berea": Group("rock", slices(read_images(rock / "berea_segmented_400.tif"), 20)),
+        "cfrp C1": Group("fiber", read_images(fiber, files="cfrp_C1_*.jpg", grey=True)),
+        "cfrp F3": Group("fiber", read_images(fiber, files="cfrp_F3_*.jpg", grey=True)),
+        "weave": Group("fiber", slices(read_images(fiber / "weave_150.tif"), 5)),
+        "fiberform": Group("fiber", slices(read_images(fiber / "fiberform_100.tif"), 5)),
+    }
+    roots = read_images(folder / "root", grey=True, shrink=2, specimen_pattern=r"^(T\d+)")
+    tubes = sorted({picture.origin.specimen for picture in roots})
+    for half in (0, 1):
+        of_half = [picture for picture in roots if picture.origin.specimen in tubes[half::2]]
+        groups[f"tubes {half + 1}"] = Group("root", Pictures(of_half), "masks")
+    return groups
+
+
+def slices(volume: Pictures, every: int) -> Pictures:
+    """Some slices of a volume: neighbours show the same."""
+    return Pictures(list(volume)[::every])
+
+
+def named(name: str, images: Pictures) -> Pictures:
+    """The images with the name of their group before that of their specimen."""
+    return Pictures(
+        replace(p, spacing_um=(np.nan, np.nan), origin=replace(p.origin, specimen=f"{name}/{p.origin.specimen}"))
+        for p in images
+    )
+
+
+def together(sets: Iterable[Pictures]) -> Pictures:
+    """All pictures of several sets."""
+    return Pictures([picture for images in sets for picture in images], "phantoms and real images")
+
+
+def trained(
+    name: str, images: Pictures, folder: Path, images_seen: int, seed: int, settings: dict[str, object]
+) -> ClipRun:
+    """A CLIP that has learnt from these."""
+    run = train("clip", images, folder / name, images_seen=images_seen, size=(SIDE, SIDE), seed=seed, settings=settings,
+                symmetries=frozenset({"flip_horizontal", "flip_vertical"}), cpu=True)  # fmt: skip
+    return ClipRun(run)
+
+
+def percent(value: float, low: float, high: float) -> str:
+    """A share with its interval."""
+    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def report(name: str, clip: ClipRun, held_out: Pictures, groups: dict[str, Pictures], tested: Sequence[str],
+           folder: Path, console: Console) -> None:  # fmt: skip
+    """Print what one CLIP can do."""
+    found = caption_retrieval(clip, held_out, of=64)
+    one = found.first
+    console.print(
+        f"\n{name}: {int(clip.run.counters['images_seen']):,} images seen in {clip.run.counters['seconds']:.0f} s.\n"
+        f"Held-out phantoms, right one of 64 captions first: {percent(one.value, one.low, one.high)}, among five"
+        f" {100 * found.among_five.value:.1f} % ({one.n_generated} phantoms)"
+    )
+    for kind in KINDS:
+        alone = Pictures(p for p in held_out if p.origin.specimen.startswith(f"{kind}-"))
+        told = caption_retrieval(clip, alone, of=21).first
+        console.print(f"  {kind}, right one of 21 of its kind first: {percent(told.value, told.low, told.high)}")
+    if not tested:
+        return
+    put_to = classify(clip, together(groups[group] for group in tested), RIVALS, label=CLASS)
+    assert put_to.accuracy is not None
+    write_confusion(put_to, folder / f"{name}.png")
+    table = Table("specimens", "fields", *(re.sub("^(microCT|scan) of ", "", text) for text in RIVALS))
+    for group in tested:
+        put = [
+            k for k, image in zip(put_to.found, put_to.images, strict=True) if image.specimen.startswith(f"{group}/")
+        ]
+        table.add_row(group, str(len(put)), *(str(put.count(k)) for k in range(len(RIVALS))))
+    console.print(table)
+    shares = [row[k] / sum(row) for k, row in enumerate(put_to.confusion or ())]
+    console.print(
+        f"Real images, zero-shot: {percent(put_to.accuracy.value, put_to.accuracy.low, put_to.accuracy.high)} of"
+        f" {put_to.accuracy.n_generated} fields; mean over the kinds {100 * np.mean(shares):.1f} %"
+    )
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="new folder")
+    parser.add_argument("--real", type=Path, help="folder with real images, for the second experiment")
+    parser.add_argument("--images-seen", type=int, default=24_000, help="budget of each training")
+    parser.add_argument("--phantoms", type=int, default=6000, help="to learn from")
+    parser.add_argument("--held-out", type=int, default=512, help="phantoms to test on")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and crops")
+    parser.add_argument("--only", choices=["phantoms", "1", "2"], help="one of the three trainings")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of CLIP")
+    given = parser.parse_args()
+    import yaml
+
+    settings = {name: yaml.safe_load(value) for name, _, value in (item.partition("=") for item in given.set)}
+    given.out.mkdir(parents=True, exist_ok=True)
+    console = Console(width=140)
+    learnt, held_out = seen_phantoms(given.phantoms, seed=1), seen_phantoms(given.held_out, seed=2)
+    write_contact_sheet(list(held_out)[:24], given.out / "phantoms_seen.png")
+    real = real_groups(given.real) if given.real is not None else {}
+    groups = {name: named(name, group.tested()) for name, group in real.items()}
+    for name, images in groups.items():
+        console.print(f"{name}: {len(images)} fields, the first: {images[0].labels['caption']}")
+    if given.only in (None, "phantoms"):
+        clip = trained("phantoms", learnt, given.out, given.images_seen, given.seed, settings)
+        report("phantoms alone", clip, held_out, groups, list(groups), given.out, console)
+    for number, held_in in enumerate(HALVES if groups else (), start=1):
+        if given.only in (None, str(number)):
+            share = Counter(real[name].kind for name in held_in)
+            seen = {name: real[name].learnt(LEARNT_FIELDS // share[real[name].kind], seed=1) for name in held_in}
+            write_contact_sheet([p for s in seen.values() for p in list(s)[:8]], given.out / f"held_in_{number}.png")
+            known = together([learnt, *(named(name, images) for name, images in seen.items())])
+            clip = trained(f"half_{number}", known, given.out, given.images_seen, given.seed, settings)
+            others = [name for name in groups if name not in held_in]
+            report(f"phantoms and {', '.join(held_in)}", clip, held_out, groups, others, given.out, console)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Networks that understand images and draw none. The file name is the registry: one file, one paper."""
