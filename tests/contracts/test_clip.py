@@ -70,6 +70,11 @@ def test_what_is_learnt_is_found_in_new_images(clip):
         assert found.accuracy.value >= 0.9
         assert found.accuracy.low < found.accuracy.value
         assert np.array(found.confusion).sum() == 20
+    # A class folder's name is found in a caption, in the plural too; where it is in none or in two, nothing is scored.
+    names = ("pore", "bright_grains", "grain", "gravel")
+    of_class = Pictures(replace(p, labels={"class": names[k]}) for k, p in enumerate(stripes(4)))
+    captions = ["a rock with dark pores", "bright grains of rock", "grains of sand"]
+    assert classify(clip, of_class, captions).true == (0, 1, None, None)
     order, likeness = retrieve(clip, stripes(20, seed=1), SAID[1])
     assert np.mean([k % 2 for k in order[:10]]) >= 0.9
     assert list(likeness) == sorted(likeness, key=lambda one: -one.cosines[0])

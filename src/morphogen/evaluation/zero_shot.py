@@ -82,4 +82,5 @@ def _right_one(known: str, captions: Sequence[str]) -> int | None:
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"[^\W_]+", text.lower()))
+    """Words without the s of a plural: a class called root is what "roots in soil" shows."""
+    return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", text.lower())}

@@ -149,9 +149,8 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
         "branching_orders": float(settings.branching_orders),
         "gravitropism_per_mm": settings.gravitropism_per_mm,
     }
-    caption = (
-        f"scan of a root phantom, total root length {length:.4g} mm, root diameter {settings.root_diameter_mm:.2f} mm"
-    )
+    said = f"{length:.0f}" if length >= 10 else f"{length:.1f}"  # more digits tell nothing that an image shows
+    caption = f"scan of a root phantom, total root length {said} mm, root diameter {settings.root_diameter_mm:.2f} mm"
     return Scene(reflectance, labels, parameters, caption)
 
 

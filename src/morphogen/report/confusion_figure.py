@@ -51,6 +51,7 @@ def _draw(found: Classification) -> Figure:
     axes.set_xlim(0, count)
     axes.set_ylim(count, 0)
     axes.axis("off")
+    axes.text(-0.12, -0.1, "known to be ↓   put to →", ha="right", va="bottom", fontsize=8, color=on_paper(MUTED))
     for row, (caption, counts) in enumerate(zip(found.captions, found.confusion, strict=True)):
         total = sum(counts)
         axes.text(

@@ -199,6 +199,9 @@ def print_classification(found: Classification, console: Console, *, each: bool 
     console.print(table)
     if found.accuracy is not None:
         _item(console, f"Right: {_share(found.accuracy)} of {found.accuracy.n_generated} images.")
+    unknown = found.true.count(None)
+    if 0 < unknown < len(found.true):
+        _item(console, f"{unknown} images are of no class that one of the captions names, and are not scored.")
     _item(console, f"By {found.model}; weights {found.extractor}.")
 
 

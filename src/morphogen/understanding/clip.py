@@ -50,7 +50,7 @@ class Settings(MethodSettings):
     )
     embedding: int = Field(default=128, ge=2, description="length of the vectors of images and captions")
     caption_width: int = Field(default=128, ge=4, multiple_of=4, description="width of the projection of captions")
-    learning_rate: float = Field(default=1e-3, gt=0, description="at its highest; it falls as a cosine")
+    learning_rate: float = Field(default=3e-3, gt=0, description="at its highest; it falls as a cosine")
 
 
 class ImageTower(nn.Module):
