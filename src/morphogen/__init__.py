@@ -1,10 +1,10 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
 The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
-``distil``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``, ``reconstruct``,
-``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so that
-importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms`` would put
-the folder in the place of the function.
+``distil``, ``generate``, ``attend``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``,
+``reconstruct``, ``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first
+used, so that importing the package is quick. None is called as a folder of the package is: importing
+``morphogen.phantoms`` would put the folder in the place of the function.
 """
 
 import importlib
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from morphogen.evaluation.asked import asked_and_given
     from morphogen.evaluation.evaluate import evaluate
     from morphogen.evaluation.segment import segment
+    from morphogen.generation.attend import attend
     from morphogen.generation.generate import generate
     from morphogen.generation.latent_space import interpolate, mix
     from morphogen.generation.likelihood import likelihood
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "asked_and_given",
+    "attend",
     "audit_metrics",
     "describe",
     "distil",
@@ -57,6 +59,7 @@ __all__ = [
 
 _CALLS = {
     "asked_and_given": ("morphogen.evaluation.asked", "asked_and_given"),
+    "attend": ("morphogen.generation.attend", "attend"),
     "audit_metrics": ("morphogen.audit.audit", "audit"),
     "describe": ("morphogen.report.describe", "describe"),
     "distil": ("morphogen.training.distil", "distil"),

@@ -41,7 +41,7 @@ for _command in (
     images.phantom, images.describe, images.split, images.segment,
     training.train, training.distil,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
-    generation.reconstruct,
+    generation.reconstruct, generation.attend,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
     training.methods,
 ):  # fmt: skip

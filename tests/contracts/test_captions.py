@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from morphogen.generation.generate import generate
 from morphogen.images.conditions import Conditions
@@ -13,26 +12,10 @@ from morphogen.pretrained import text_encoder as module
 from morphogen.pretrained.text_encoder import PACKAGE, TextEncoder, text_encoder
 from morphogen.problems import Problem
 from morphogen.training.train import train
+from small_encoder import tiny_encoder
 from small_sets import SMALL, random_set
 
-WORDS = [
-    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
-    *("a", "rock", "root", "fiber", "with", "of", "pores", "and", "grains", "dark", "bright"),
-]
 TWO = {"rock with dark pores", "bright grains of rock"}
-
-
-def tiny_encoder(folder, seed: int = 0):
-    """A BERT of 16 numbers a token, saved as a real one is."""
-    transformers = pytest.importorskip("transformers", reason="captions need transformers")
-    torch.manual_seed(seed)
-    config = transformers.BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
-    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
