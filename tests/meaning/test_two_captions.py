@@ -340,6 +340,17 @@ def test_what_cannot_be_asked_is_refused_in_a_line(folder, name, instruction, la
         editor.check(replace(painting(), labels=labels), instruction)
 
 
+@pytest.mark.parametrize("name", ["prompt_to_prompt", "diffedit", "ledits"])
+def test_levels_and_spans_that_do_not_exist_are_refused(folder, name):
+    with pytest.raises(Problem, match=r"not above the run's lowest noise level: give more than 0\.01"):
+        opened(name, folder, noise=0.01).check(painting(), Instruction(caption=BRIGHT))
+    with pytest.raises(Problem, match="is 'x'"):
+        opened(name, folder, noise="x")
+    if name == "prompt_to_prompt":
+        with pytest.raises(Problem, match="the lower one first"):
+            opened(name, folder, across=[0.8, 0.2])
+
+
 def test_pictures_that_the_run_does_not_know_are_refused(folder):
     editor = opened("diffedit", folder)
     source = painting()

@@ -34,7 +34,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from morphogen.editing.editor import Edit, EditingMethod, EditorSettings, Instruction
@@ -88,6 +88,13 @@ class Settings(EditorSettings):
         default=None, description="folder of the run's text encoder, where that is no longer where it was"
     )
 
+    @field_validator("across", "itself")
+    @classmethod
+    def _is_a_span(cls, span: Span) -> Span:
+        if not 0 <= span[0] <= span[1] <= 1:
+            raise ValueError("two shares of the steps from 0 to 1, the lower one first")
+        return span
+
 
 class Editor(EditingMethod):
     """Prompt-to-prompt on a run that reads captions by attention across."""
@@ -118,6 +125,9 @@ class Editor(EditingMethod):
                 f"the image shows what is asked already, '{before[:40]}'", do="ask for something else, or weigh a word"
             )
         captioned.known_of(source, instruction.asked)
+        lowest, noise = captioned.method.settings.lowest_noise, self.settings.noise
+        if noise is not None and noise <= lowest:
+            raise Problem(f"noise {noise:g} is not above the run's lowest noise level", do=f"give more than {lowest:g}")
         captioned.words(before)
         words = captioned.words(instruction.caption)
         for phrase, weight in instruction.emphasis.items():
