@@ -163,12 +163,16 @@ def test_an_edit_from_a_seed_starts_where_the_image_did(run):
     drawn = generate(run, count=2, seed=5, asked=asked, guidance=1.5, solver="heun", cpu=True)[1]
     assert np.abs(drawn.pixels.astype(int) - sources[1].pixels).max() > 5
     assert np.abs(edits[1].picture.pixels.astype(int) - sources[1].pixels).max() > 5
-    free = editor_class("prompt_to_prompt")(
-        editor_settings("prompt_to_prompt", {"start": "seed", "across": [0, 0], "itself": [0, 0]}), run.folder, cpu=True
-    )
-    alone = free.edit(sources[1:], [other], seed=0, first=0)[0]  # nothing injected: what the other caption draws
-    assert np.abs(alone.picture.pixels.astype(int) - drawn.pixels).max() <= 1
-    assert not np.array_equal(alone.picture.pixels, edits[1].picture.pixels)
+
+    def by_spans(across, itself):
+        spans = editor_settings("prompt_to_prompt", {"start": "seed", "across": across, "itself": itself})
+        one = editor_class("prompt_to_prompt")(spans, run.folder, cpu=True)
+        return one.edit(sources[1:], [other], seed=0, first=0)[0].picture.pixels.astype(int)
+
+    alone = by_spans([0, 0], [0, 0])  # nothing injected: what the other caption draws
+    assert np.abs(alone - drawn.pixels).max() <= 1
+    assert np.abs(alone - by_spans([0, 0.5], [0, 0])).max() > 1
+    assert np.abs(alone - by_spans([0, 0], [0, 0.5])).max() > 1
     with pytest.raises(Problem, match="does not say that this run drew it from a seed"):
         editor.check(captioned()[0].crop(0, 0, 16, 24), other)
     with pytest.raises(Problem, match="is not what the run draws from its seed"):

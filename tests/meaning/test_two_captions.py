@@ -206,8 +206,10 @@ class Painter(nn.Module):
     def __init__(self):
         super().__init__()
         self.control = None
+        self.seen = []
 
     def forward(self, images, level, vector, told, tokens):
+        self.seen.append(images)
         count, _, height, width = images.shape
         left = torch.arange(height * width) % width < width // 2
         query = torch.stack([left, ~left], dim=1).float().expand(count, 1, -1, -1)  # (B, 1, N, 2)
@@ -292,7 +294,13 @@ def test_a_word_is_weighed_where_it_acts(folder):
 def test_a_mask_holds_the_source_outside(folder):
     mask = np.zeros(SIZE, np.bool_)
     mask[5:15] = True
-    edit, *_ = edited(painted("prompt_to_prompt", folder, steps=6, across=[0, 1]), "vugs grains", mask=mask)
+    editor = painted("prompt_to_prompt", folder, steps=6, across=[0, 1])
+    edit, *_ = edited(editor, "vugs grains", mask=mask)
+    pairs = [images[:, 0] for images in editor.captioned.method.network.seen if len(images) == 2]
+    assert len(pairs) == 6
+    for source, other in pairs:  # at every level, not only in the end
+        assert torch.equal(source[torch.from_numpy(~mask)], other[torch.from_numpy(~mask)])
+    assert not torch.equal(*pairs[-1])
     changed = in_units(edit.picture) - in_units(edit.source)
     assert np.array_equal(edit.region, mask)
     assert not changed[~mask].any()

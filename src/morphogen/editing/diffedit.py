@@ -10,7 +10,9 @@
 At the end, pixels outside of the mask are those of the image, to the bit.
 
 Deviations. Noise levels are said as what they are, sigma for images of variance 1, not as shares of a schedule: a half
-of the paper's schedule is about 1.6. The paper's masks have the 8 x 8 pixels of a latent's place; here contrasts of
+of the paper's schedule is about 1.6, in a latent. Neighbouring pixels tell much the same, so that on pixels a structure
+is seen through more noise than in a latent, and as long as the denoiser sees what is there it does not believe another
+caption: the defaults are higher. The paper's masks have the 8 x 8 pixels of a latent's place; here contrasts of
 methods that work on pixels are smoothed by a Gaussian first. Each step of the inversion can be bettered to its exact
 inverse (``mathematics.inversion``), where the paper's is exact for small steps only.
 """
@@ -43,11 +45,11 @@ class Settings(EditorSettings):
     """Settings of DiffEdit."""
 
     noise: float = Field(
-        default=3.0, gt=0, description="noise level up to which the image is inverted: how strong the edit may be"
+        default=10.0, gt=0, description="noise level up to which the image is inverted: how strong the edit may be"
     )
     steps: int = Field(default=25, ge=1, description="noise levels up to there")
     iterations: int = Field(default=3, ge=0, description="evaluations that better each step of the inversion")
-    mask_noise: float = Field(default=1.0, gt=0, description="noise level at which the captions are contrasted")
+    mask_noise: float = Field(default=5.0, gt=0, description="noise level at which the captions are contrasted")
     mask_noises: int = Field(default=10, ge=1, description="noises that the contrast is averaged over")
     smoothing: float = Field(default=2.0, ge=0, description="of the contrast, standard deviation in pixels")
     threshold: float = Field(default=0.5, gt=0, lt=1, description="of the contrast, from 0 to 1, to be in the mask")
