@@ -47,7 +47,7 @@ class Settings(EditorSettings):
     """Settings of LEDITS++."""
 
     noise: float = Field(
-        default=10.0, gt=0, description="noise level up to which the image is inverted: how strong the edit may be"
+        default=15.0, gt=0, description="noise level up to which the image is inverted: how strong the edit may be"
     )
     steps: int = Field(default=30, ge=2, description="noise levels up to there")
     scale: float = Field(default=3.0, description="of a concept to which no weight is given")
