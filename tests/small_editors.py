@@ -3,7 +3,7 @@
 import atexit
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Picture
 from morphogen.training.train import train
+from small_encoder import tiny_encoder
 from small_sets import SMALL, random_set
 
 SIZE = (24, 36)
@@ -85,8 +86,41 @@ class Small:
     slack: int = 1
 
 
+BEFORE, AFTER = "rock with dark pores", "bright grains of rock"
+
+
+@cache
+def captioned_run() -> Path:
+    """A run that has hardly begun, told captions that it reads by attention across."""
+    place = folder_for_models() / "captioned"
+    encoder = folder_for_models() / "encoder"
+    encoder.mkdir()
+    images = random_set(4)
+    told = Pictures(replace(p, labels={**p.labels, "caption": (BEFORE, AFTER)[k % 2]}) for k, p in enumerate(images))
+    train("ddpm", told, place, images_seen=40, size=(16, 24), settings=SMALL["ddpm"], conditions=["caption"],
+          text_encoder=tiny_encoder(encoder), cpu=True)  # fmt: skip
+    return place
+
+
+def two_captions(picture: Picture) -> Instruction:
+    """What an image shows, and what it is to show."""
+    return Instruction(caption=AFTER, before=BEFORE)
+
+
+def a_concept(picture: Picture) -> Instruction:
+    """Something of which there is to be more."""
+    return Instruction(caption=AFTER)
+
+
 SMALL_EDITORS: dict[str, Small] = {
     "another": Small(other_images),
+    "diffedit": Small(
+        captioned_run,
+        {"steps": 2, "iterations": 1, "mask_noises": 2, "threshold": 0.4, "guidance": 9},
+        asks=two_captions,
+    ),
+    "ledits": Small(captioned_run, {"steps": 2, "scale": 300}, asks=a_concept),
+    "prompt_to_prompt": Small(captioned_run, {"steps": 3, "guidance": 300}, asks=two_captions),
     "identity": Small(by_chance=False),
     "inpaint": Small(diffusion_run, {"passes": 1}),
     "noise": Small(),

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-import torch
 
 from morphogen.generation.generate import generate
 from morphogen.generation.translate import translate
@@ -159,22 +157,3 @@ def draw(run: Any, count: int, seed: int = 9, **options: Any) -> Pictures:
     sources = random_set(count, (16, 24), channels, run.record.source_intensity.dtype, seed=seed)
     masked = Pictures(replace(p, mask=p.grey > 0.5 * p.grey.max()) for p in sources)
     return translate(run, masked, cpu=True, **options)
-
-
-WORDS = [
-    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
-    *("a", "rock", "root", "fiber", "with", "of", "pores", "and", "grains", "dark", "bright"),
-]
-
-
-def tiny_encoder(folder: Path, seed: int = 0) -> Path:
-    """A BERT of 16 numbers a token, saved as a real one is."""
-    transformers = pytest.importorskip("transformers", reason="captions need transformers")
-    torch.manual_seed(seed)
-    config = transformers.BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
-    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder

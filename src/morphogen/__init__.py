@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from morphogen.evaluation.retrieval import retrieve
     from morphogen.evaluation.segment import segment
     from morphogen.evaluation.zero_shot import classify
+    from morphogen.generation.attend import attend
     from morphogen.generation.generate import generate
     from morphogen.generation.latent_space import interpolate, mix
     from morphogen.generation.likelihood import likelihood
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "asked_and_given",
+    "attend",
     "audit_metrics",
     "caption",
     "classify",
@@ -65,6 +67,7 @@ __all__ = [
 
 _CALLS = {
     "asked_and_given": ("morphogen.evaluation.asked", "asked_and_given"),
+    "attend": ("morphogen.generation.attend", "attend"),
     "audit_metrics": ("morphogen.audit.audit", "audit"),
     "caption": ("morphogen.evaluation.captioning", "caption"),
     "classify": ("morphogen.evaluation.zero_shot", "classify"),

@@ -41,7 +41,7 @@ for _command in (
     images.phantom, images.describe, images.split, images.segment, understanding.caption,
     training.train, training.distil,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
-    generation.reconstruct, editing.edit, understanding.classify, understanding.retrieve,
+    generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
     training.methods, editing.editors,
 ):  # fmt: skip

@@ -12,7 +12,8 @@ from morphogen.pretrained import text_encoder as module
 from morphogen.pretrained.text_encoder import PACKAGE, TextEncoder, text_encoder
 from morphogen.problems import Problem
 from morphogen.training.train import train
-from small_sets import SMALL, random_set, tiny_encoder
+from small_encoder import tiny_encoder
+from small_sets import SMALL, random_set
 
 TWO = {"rock with dark pores", "bright grains of rock"}
 

@@ -25,7 +25,8 @@ from morphogen.problems import Problem
 from morphogen.training.image_text import ClipRun, open_image_text
 from morphogen.training.train import train
 from morphogen.understanding.clip import Method, Settings
-from small_sets import SMALL, random_set, tiny_encoder
+from small_encoder import tiny_encoder
+from small_sets import SMALL, random_set
 
 TINY = {"channels": [8, 16], "embedding": 8, "caption_width": 8, "batch_size": 8, "learning_rate": 0.01}
 SAID = {0: "dark pores", 1: "bright grains"}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="Of a conditioned run: 'porosity=0.2', or 'porosity=0.1..0.3' to go through a range evenly. May be repeated.",
 )
+@click.option("--caption", metavar="TEXT", help="Of a run that reads captions: what the images are to show, in words.")
 @click.option(
     "--sources", type=click.Path(path_type=Path), help="Of a run that translates: the images to translate, all of them."
 )
@@ -88,10 +89,11 @@ if TYPE_CHECKING:
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
 @reading_options  # fmt: skip
 def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
-             sources: Path | None, reverse: bool, strict: bool, truncation: float | None, solver: str | None,
-             guidance: float | None, guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None,
-             overlap: int | None, context: Path | None, text_encoder: Path | None, batch_size: int,
-             extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+             caption: str | None, sources: Path | None, reverse: bool, strict: bool, truncation: float | None,
+             solver: str | None, guidance: float | None, guidance_interval: tuple[float, float] | None,
+             size: tuple[int, int] | None, overlap: int | None, context: Path | None, text_encoder: Path | None,
+             batch_size: int, extension: str | None, cpu: bool, sheet: Path | None,
+             **reading: Any) -> None:  # fmt: skip
     """Draw images from the RUN folder that 'train' made, or translate --sources with it.
 
     They have the bit depth, intensity scale and pixel size of the images that it was trained on; translations have the
@@ -107,8 +109,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         raise Problem(f"no noise level lies between {guidance_interval[0]:g} and {guidance_interval[1]:g}",
                       do="give the lower one first")  # fmt: skip
     drawing = given_options((
-        "count", "asked", "steps", "strict", "truncation", "solver", "guidance", "guidance_interval", "size", "overlap",
-        "context", "text_encoder",
+        "count", "asked", "caption", "steps", "strict", "truncation", "solver", "guidance", "guidance_interval",
+        "size", "overlap", "context", "text_encoder",
     ))  # fmt: skip
     if sources is not None and drawing:
         raise Problem(f"all images of --sources are translated, as they are: {drawing} says nothing of them",
@@ -126,7 +128,7 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
                            folder=out, extension=extension, cpu=cpu)  # fmt: skip
         tell_of(images, out, sheet)
         return
-    images = draw(run, count=count, seed=seed, steps=steps, asked=wishes_of(asked), strict=strict,
+    images = draw(run, count=count, seed=seed, steps=steps, asked=wishes_of(asked, caption), strict=strict,
                   truncation=truncation, solver=solver, guidance=guidance, guidance_interval=guidance_interval,
                   size=size, overlap=overlap,
                   context=read_set(context, reading) if context is not None else None, text_encoder=text_encoder,
@@ -441,3 +443,66 @@ def reconstruct(run: Path, images: Path, out: Path, specimen: str, most: int, se
                             learnt_through=found.learnt_through, seed=seed)  # fmt: skip
     print_losses(losses, Console())
     click.echo(f"Picture: {picture} (differences from {-end:g}, black, to {end:g} grey levels, white)")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for images and maps.")
+@click.option("--caption", required=True, metavar="TEXT", help="What the images are to show, or show, in words.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Measured images to look at, in crops of the run's size. [default: images are drawn]",
+)
+@click.option(
+    "-n", "--count", type=click.IntRange(min=1), default=4, show_default=True, help="Images, or crops at most."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
+@click.option("--steps", type=click.IntRange(min=1), help="Noise levels. [default: the run's]")
+@click.option(
+    "--ask", "asked", multiple=True, metavar="NAME=VALUE", help="Of other conditions of the run. May be repeated."
+)
+@click.option("--solver", metavar="NAME", help="How noise levels are gone through, as 'heun'.")
+@click.option("--guidance", type=click.FloatRange(min=0), metavar="W", help="Weight of the caption; 1 as trained.")
+@click.option("--text-encoder", type=click.Path(path_type=Path), help="Folder of the run's encoder, if it has moved.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Images at a time.")
+@click.option(
+    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Write the picture here. [default: attention.png in --out]",
+)
+@reading_options  # fmt: skip
+def attend(run: Path, out: Path, caption: str, images: Path | None, count: int, seed: int, steps: int | None,
+           asked: tuple[str, ...], solver: str | None, guidance: float | None, text_encoder: Path | None,
+           batch_size: int, extension: str | None, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+    """See where each word of a caption acts, in images that a diffusion RUN draws or in measured ones.
+
+    For runs that read captions by attention across: ddpm and its like, latent_diffusion, and dit with
+    conditioning=cross_attention. Writes the images, a map for each word (maps/, shares of attention as 32 bit TIFF),
+    and a picture with the words as titles.
+    """
+    from morphogen.generation.attend import attend as attended
+    from morphogen.report.attention_figure import write_attention
+    from morphogen.whole_files import require_writable_file
+
+    unread = given_options(READING)
+    if images is None and unread:
+        raise Problem(f"no images are read: {unread} says nothing of what is drawn",
+                      do="leave it out, or name measured images with --images")  # fmt: skip
+    if images is not None and asked:
+        raise Problem("measured images are looked at as they are: --ask says nothing of them", do="leave it out")
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    found = attended(run, caption, images=None if images is None else read_set(images, reading), count=count, seed=seed,
+                     steps=steps, asked=wishes_of(asked), solver=solver, guidance=guidance, text_encoder=text_encoder,
+                     batch_size=batch_size, folder=out, extension=extension, cpu=cpu)  # fmt: skip
+    tell_of(found.images, out, None)
+    click.echo(f"{len(found.words)} maps for each of them in {out / 'maps'}")
+    click.echo(
+        f"Picture: {write_attention(list(found.images), found.words, found.maps, sheet or out / 'attention.png')}"
+    )

@@ -70,9 +70,14 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def wishes_of(asked: tuple[str, ...]) -> "dict[str, float | str | tuple[float, float]]":
-    """What is asked of images, by name."""
-    return {name: _wish(value) for name, value in name_value_pairs(asked, underscores=False)}
+def wishes_of(asked: tuple[str, ...], caption: str | None = None) -> "dict[str, float | str | tuple[float, float]]":
+    """What is asked of images, by name; a caption is a text, whatever it looks like."""
+    wishes = {name: _wish(value) for name, value in name_value_pairs(asked, underscores=False)}
+    if caption is not None:
+        if "caption" in wishes:
+            raise Problem("the caption is given twice, and asked for", do="give it once")
+        wishes["caption"] = caption
+    return wishes
 
 
 def _wish(value: str) -> "float | str | tuple[float, float]":

@@ -31,6 +31,12 @@ from morphogen.whole_files import require_free_folder
 SAMPLES, _CONDITIONS = 100, 101
 """Purposes of the random streams of samples and of what is asked of them, apart from those of training."""
 
+SEED, NUMBER = "seed", "number"
+"""Labels of a generated picture: what its noise was drawn from, so that it can be drawn again and edited from there."""
+
+DRAWN_WITH = ("steps", "solver", "guidance")
+"""Labels of a generated picture: how it was drawn, where that was asked."""
+
 DRAWN_FOR = "drawn for"
 """Label of a generated picture: the mask or image that it was drawn for."""
 
@@ -162,7 +168,8 @@ def timed_generation(
             drawn = method.sample(request, randomness).float().cpu().numpy()
         for k, channels in zip(here, drawn, strict=True):
             picture = picture_of(run, channels, f"{run.folder.name}-{seed}-{k}", method.learnt_through)
-            labels: dict[str, Label] = {**picture.labels, "seed": float(seed), "number": float(k)}
+            labels: dict[str, Label] = {**picture.labels, SEED: float(seed), NUMBER: float(k)}
+            labels |= {name: wish for name in DRAWN_WITH if (wish := getattr(asked_for, name)) is not None}
             labels |= {ASKED + name: value for name, value in values[k].items()}
             outside = conditions.outside(values[k])
             if outside:

@@ -268,17 +268,39 @@ class DenoisingMethod(GenerativeMethod):
         said = self.predict(xt, _LEVEL_SCALE * sigma.log(), given)
         return clean_image(self.settings.predicts, said, xt, level)
 
-    def denoiser(self, request: SampleRequest) -> Denoiser:
-        """The denoiser for what is asked: with guidance, through windows, its estimates held within the grey range."""
-        given = self.given(request)
+    def denoiser(self, request: SampleRequest, given: Given | None = None) -> Denoiser:
+        """The denoiser for what is asked: with guidance, through windows, its estimates held within the grey range.
+
+        Args:
+            request: what is asked.
+            given: what is told, where that is not all that the request says.
+        """
+        given = self.given(request) if given is None else given
         denoise = self._guided(given, request)
-        if request.size is None or request.size == (self.shape.height, self.shape.width):
-            return lambda x, sigma: denoise(x, sigma, given.context)
+        return self.through_windows(denoise, given.context, request.size, request.overlap)
+
+    def through_windows(
+        self,
+        denoise: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+        context: Tensor | None,
+        size: tuple[int, int] | None,
+        overlap: int | None = None,
+    ) -> Denoiser:
+        """A denoiser for images of a size, from one for images of the run's own, whose third argument is the context.
+
+        Args:
+            denoise: from images ``(B, ...)``, levels ``(B,)`` and the context there to estimates like the images.
+            context: of all images, of their whole size, as ``Given`` has it.
+            size: height and width of the images in pixels; None for the run's own.
+            overlap: pixels that windows share at least; None for the method's choice.
+        """
+        if size is None or size == (self.shape.height, self.shape.width):
+            return lambda x, sigma: denoise(x, sigma, context)
         window = self.inside[1:]
-        overlap = self.overlap if request.overlap is None else -(-request.overlap // self.pixels_inside)
+        overlap = self.overlap if overlap is None else -(-overlap // self.pixels_inside)
         return windowed(
-            denoise if given.context is not None else lambda x, sigma: denoise(x, sigma, None),
-            (window[0], window[1]), overlap, beside=given.context,
+            denoise if context is not None else lambda x, sigma: denoise(x, sigma, None),
+            (window[0], window[1]), overlap, beside=context,
         )  # fmt: skip
 
     @property

@@ -218,9 +218,9 @@ class Method(DenoisingMethod):
         """As the teacher does."""
         return self.student.decode(x0)
 
-    def denoiser(self, request: SampleRequest) -> Denoiser:
+    def denoiser(self, request: SampleRequest, given: Given | None = None) -> Denoiser:
         """The student's estimates, without guidance, which it has learnt; through windows where they are asked."""
-        return self.student.denoiser(replace(request, guidance=1.0))
+        return self.student.denoiser(replace(request, guidance=1.0), given)
 
     def sampling_levels(self, steps: int) -> Tensor:
         """The boundaries of the segments: ``(steps,)`` falling float64."""

