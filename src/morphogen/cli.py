@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import evidence, generation, images, training
+from morphogen.commands import evidence, generation, images, pipelines, training
 from morphogen.problems import Problem
 
 
@@ -43,6 +43,7 @@ for _command in (
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
+    pipelines.lora, pipelines.export, pipelines.order,
     training.methods,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -33,7 +33,7 @@ from small_sets import SMALL, random_set
 
 COMMANDS = [
     "phantom", "describe", "segment", "split", "train", "distil", "generate", "interpolate", "mix", "project",
-    "likelihood", "reconstruct", "evaluate", "asked", "study", "audit", "methods",
+    "likelihood", "reconstruct", "evaluate", "asked", "study", "audit", "lora", "export", "order", "methods",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
