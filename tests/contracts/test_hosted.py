@@ -1,14 +1,10 @@
 """A hosted image service, as a server on this machine plays it: what is sent, paid for and kept, and how it fails."""
 
-import base64
-import email
-import email.policy
 import io
 import json
 import os
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -20,70 +16,11 @@ from morphogen.generation.hosted import order
 from morphogen.images.folders import read_images
 from morphogen.pretrained.image_service import RESIZED, SERVICE, ImageService, ServiceRequest, ServiceSettings
 from morphogen.problems import Problem
+from small_service import Service
 from small_sets import random_set
 
 KEY = "sk-not-to-be-seen-1234"
 VARIABLE = "KEY_OF_THE_TEST"
-
-
-def png(pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-class Service:
-    """A server that speaks the protocol, and goes wrong as it is told to."""
-
-    def __init__(self):
-        self.asked = []  # path and fields of each request that was answered with an image
-        self.failures = []  # what comes first, one a request
-        self.by_address = False
-        self.lose_files = False
-        self.answer = lambda fields: np.full((16, 16, 3), 40 * len(self.asked), np.uint8)
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                kind = self.headers["content-type"]
-                if kind.startswith("application/json"):
-                    fields = json.loads(body)
-                else:
-                    head = b"content-type: " + kind.encode() + b"\r\n\r\n"
-                    parts = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()
-                    fields = {
-                        p.get_param("name", header="content-disposition"): p.get_payload(decode=True) for p in parts
-                    }
-                fields["authorization"] = self.headers["authorization"]
-                if service.failures:
-                    service.failures.pop(0)(self)
-                    return
-                service.asked.append((self.path, fields))
-                image = png(service.answer(fields))
-                item = {"b64_json": image}
-                if service.by_address:
-                    item = {"url": f"http://127.0.0.1:{service.port}/{len(service.asked)}.png"}
-                    service.file = base64.b64decode(image)
-                self.say(200, json.dumps({"created": 1, "data": [item]}))
-
-            def do_GET(self):
-                self.say(404 if service.lose_files else 200, service.file, "image/png")
-
-            def say(self, status, content, kind="application/json", **headers):
-                content = content if isinstance(content, bytes) else content.encode()
-                self.send_response(status)
-                for name, value in {"content-type": kind, "content-length": len(content), **headers}.items():
-                    self.send_header(name.replace("_", "-"), str(value))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
 
 @pytest.fixture
@@ -91,8 +28,7 @@ def service(monkeypatch):
     monkeypatch.setenv(VARIABLE, KEY)
     found = Service()
     yield found
-    found.server.shutdown()
-    found.server.server_close()
+    found.close()
 
 
 def settings(service, tmp_path, **changes):
@@ -330,6 +266,7 @@ def test_a_variation_needs_no_words_and_edits_are_agreed_to_together(service, tm
     assert [path for path, _ in service.asked] == ["/v1/images/variations"] * 3
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("images of") == 1
+    assert "kept" not in told
     assert "3 images of 48x40" in told
     assert "for 1.5 at 0.5 each" in told
     asked.edit(sources, [Instruction()] * 3, seed=1, first=0)

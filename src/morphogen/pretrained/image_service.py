@@ -135,7 +135,8 @@ class ImageService:
         Raises:
             Problem: nobody agrees.
         """
-        new = [request for request in self.missing(requests) if self._place(request).stem not in self._agreed]
+        missing = self.missing(requests)
+        new = [request for request in missing if self._place(request).stem not in self._agreed]
         if not new:
             return
         settings = self.settings
@@ -145,7 +146,7 @@ class ImageService:
             if settings.price is None
             else f"for {len(new) * settings.price:g} at {settings.price:g} each"
         )
-        kept = len(requests) - len(new)
+        kept = len({self._place(request) for request in requests}) - len(missing)
         told = (
             f"{len(new)} image{'s' * (len(new) > 1)} of {settings.size} by {self.name}, {megabytes:.2f} MB to send,"
             f" {cost}" + (f"; {kept} more are kept in {settings.answers}" if kept else "")
