@@ -1,10 +1,10 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
 The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
-``distil``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``, ``reconstruct``,
-``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so that
-importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms`` would put
-the folder in the place of the function.
+``distil``, ``lora``, ``generate``, ``translate``, ``text_to_image``, ``order``, ``export``, ``interpolate``, ``mix``,
+``project``, ``likelihood``, ``reconstruct``, ``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is
+imported when it is first used, so that importing the package is quick. None is called as a folder of the package is:
+importing ``morphogen.phantoms`` would put the folder in the place of the function.
 """
 
 import importlib
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from morphogen.evaluation.asked import asked_and_given
     from morphogen.evaluation.evaluate import evaluate
     from morphogen.evaluation.segment import segment
+    from morphogen.generation.export import export
     from morphogen.generation.generate import generate
+    from morphogen.generation.hosted import order
     from morphogen.generation.latent_space import interpolate, mix
     from morphogen.generation.likelihood import likelihood
     from morphogen.generation.projection import project
     from morphogen.generation.reconstruct import reconstruct
+    from morphogen.generation.text_to_image import text_to_image
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
     from morphogen.training.distil import distil
+    from morphogen.training.lora import lora
     from morphogen.training.train import train
 
 __version__ = "0.1.0"
@@ -38,18 +42,22 @@ __all__ = [
     "describe",
     "distil",
     "evaluate",
+    "export",
     "generate",
     "image_set",
     "interpolate",
     "likelihood",
+    "lora",
     "make_phantoms",
     "mix",
+    "order",
     "project",
     "read_images",
     "reconstruct",
     "segment",
     "split",
     "study",
+    "text_to_image",
     "train",
     "translate",
     "write_images",
@@ -61,18 +69,22 @@ _CALLS = {
     "describe": ("morphogen.report.describe", "describe"),
     "distil": ("morphogen.training.distil", "distil"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
+    "export": ("morphogen.generation.export", "export"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
     "interpolate": ("morphogen.generation.latent_space", "interpolate"),
     "likelihood": ("morphogen.generation.likelihood", "likelihood"),
+    "lora": ("morphogen.training.lora", "lora"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "mix": ("morphogen.generation.latent_space", "mix"),
+    "order": ("morphogen.generation.hosted", "order"),
     "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
     "reconstruct": ("morphogen.generation.reconstruct", "reconstruct"),
     "segment": ("morphogen.evaluation.segment", "segment"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
+    "text_to_image": ("morphogen.generation.text_to_image", "text_to_image"),
     "train": ("morphogen.training.train", "train"),
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),

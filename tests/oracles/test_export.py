@@ -88,6 +88,9 @@ def test_parts_open_by_themselves_and_draw_by_seed(tmp_path, opened):
     assert both.shape == (2, 16, 24, 1)
     assert np.abs(both[0] - both[1]).max() > 0.01
     assert pipeline().images[0].size == (24, 16)
+    pipeline.register_to_config(dtype="uint8", low=10.0, high=20.0)  # pictures are on the grey scale of training
+    drawn = np.asarray(pipeline().images[0])
+    assert 10 <= drawn.min() < drawn.max() <= 20
 
 
 def test_runs_that_diffusers_has_no_place_for_are_refused(tmp_path):

@@ -65,8 +65,8 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
     pipeline = MorphogenPipeline(
         method.network.unet, scheduler, method.autoencoder.kl if latent else None, predicts=settings.predicts,
         patch=1 if latent else settings.patch or CPU_PATCH,
-        autoencoder_patch=settings.autoencoder_patch if latent else 1, shape=method.inside,
-        mean=tuple(method.mean.flatten().tolist()), deviation=tuple(method.deviation.flatten().tolist()),
+        autoencoder_patch=settings.autoencoder_patch if latent else 1, shape=list(method.inside),
+        mean=method.mean.flatten().tolist(), deviation=method.deviation.flatten().tolist(),
         low=record.intensity.low, high=record.intensity.high, dtype=record.intensity.dtype,
         steps=settings.sample_steps,
     )  # fmt: skip

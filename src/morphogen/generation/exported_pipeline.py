@@ -54,9 +54,9 @@ class MorphogenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers h
         predicts: str = "v",
         patch: int = 1,
         autoencoder_patch: int = 1,
-        shape: tuple[int, int, int] = (1, 64, 64),
-        mean: tuple[float, ...] = (0.0,),
-        deviation: tuple[float, ...] = (1.0,),
+        shape: list[int] = [1, 64, 64],  # noqa: B006  # diffusers reads the types, and knows no others
+        mean: list[float] = [0.0],  # noqa: B006
+        deviation: list[float] = [1.0],  # noqa: B006
         low: float = 0.0,
         high: float = 255.0,
         dtype: str = "uint8",
@@ -133,8 +133,9 @@ class MorphogenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers h
             generator: one, or one an image.
             num_inference_steps: noise levels that are gone through.
             latents: noise of variance 1 to start from, ``(B, C, H, W)`` in the shape of x_0.
-            output_type: "pil" for pictures of 8 bit, "np" for ``(B, H, W, C)`` and "pt" for ``(B, C, H, W)``, both in
-                [0, 1], or "grey" for ``(B, C, H, W)`` as the training images were.
+            output_type: "pil" for pictures of 8 bit, on the grey scale of the training images if those have 8 bit;
+                "np" for ``(B, H, W, C)`` and "pt" for ``(B, C, H, W)``, both in [0, 1]; or "grey" for ``(B, C, H, W)``
+                as the training images were.
             return_dict: give an ``ImagePipelineOutput`` rather than a tuple.
         """
         device = self._execution_device
@@ -155,6 +156,8 @@ class MorphogenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers h
             images = self.to_grey(images)
         else:
             images = (images + 1) / 2
+            if output_type == "pil" and self.config.dtype == "uint8":
+                images = torch.from_numpy(self.to_grey(2 * images - 1)) / 255
             if output_type != "pt":
                 images = images.cpu().permute(0, 2, 3, 1).numpy()
             if output_type == "pil":
