@@ -15,8 +15,8 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
-def pipelines(tmp_path_factory):
+def pipelines():
     """Folders of tiny pipelines, by kind."""
-    from small_pipelines import save_pipelines
+    from small_pipelines import small_pipelines
 
-    return save_pipelines(tmp_path_factory.mktemp("pipelines"))
+    return small_pipelines()

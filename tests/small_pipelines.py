@@ -1,7 +1,10 @@
 """Tiny pipelines of diffusers with random weights, saved as real ones are."""
 
+import atexit
 import json
 import string
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,14 @@ def parts(unet_channels: int = 4, **unet: Any) -> dict[str, Any]:
             steps_offset=1, clip_sample=False, set_alpha_to_one=False,
         ),
     }  # fmt: skip
+
+
+@cache
+def small_pipelines() -> dict[str, Path]:
+    """Folders of tiny pipelines by kind, made once and gone when the tests are over."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return save_pipelines(Path(folder.name))
 
 
 def save_pipelines(folder: Path) -> dict[str, Path]:

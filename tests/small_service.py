@@ -1,12 +1,17 @@
 """A hosted image service on this machine, which speaks OpenAI's protocol and goes wrong as it is told to."""
 
+import atexit
 import base64
 import email
 import email.policy
 import io
 import json
+import tempfile
 import threading
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,7 +39,7 @@ class Service:
         self.failures = []
         self.by_address = False
         self.lose_files = False
-        self.answer = lambda fields: np.full((16, 16, 3), 40 * len(self.asked), np.uint8)
+        self.answer = lambda fields: np.full((16, 16, 3), 40 * len(self.asked) % 256, np.uint8)
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -82,3 +87,15 @@ class Service:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+@cache
+def small_service() -> dict[str, Any]:
+    """Settings of an editor for a service that is there until the tests are over."""
+    service, folder = Service(), tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    atexit.register(service.close)
+    key = Path(folder.name) / "key"
+    key.write_text("sk-1")
+    return {"model": "painter-1", "address": f"http://127.0.0.1:{service.port}/v1", "key_file": str(key),
+            "size": "36x24", "yes": True, "answers": str(Path(folder.name) / "answers")}  # fmt: skip
