@@ -72,7 +72,7 @@ def export(run: Path, out: Path) -> None:
     """Write a diffusion RUN as a folder that diffusers opens, so that others draw from it without Morphogen.
 
     DiffusionPipeline.from_pretrained(OUT, trust_remote_code=True) opens it. Runs of ddpm, score_sde, score_langevin and
-    latent_diffusion without conditions can be exported.
+    latent_diffusion can be exported, unless they are told masks or images, or make masks.
     """
     from morphogen.generation.export import export as exported
 

@@ -3,6 +3,8 @@
     unet/       the network, stock diffusers
     scheduler/  the noise levels of Karras et al., stock diffusers, with DPM-Solver++(2M)
     vae/        for latent diffusion the autoencoder, stock diffusers
+    text_encoder/, tokenizer/   where a caption is a condition, stock transformers
+    conditions/ what a run is conditioned on, as numbers: a perceptron
     morphogen_pipeline.py, model_index.json, README.md
 
 ``DiffusionPipeline.from_pretrained(FOLDER, trust_remote_code=True)`` opens it; the code that is to be trusted is the
@@ -25,6 +27,7 @@ from morphogen.methods.denoising import CPU_PATCH, UNetMethod
 from morphogen.methods.latent_diffusion import Method as LatentDiffusion
 from morphogen.methods.method import method_class, method_names
 from morphogen.problems import Problem
+from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
 from morphogen.whole_files import require_free_folder, require_space, write_folder_whole, write_text_whole
 
@@ -36,14 +39,14 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
     """Write a run as a pipeline of diffusers.
 
     Args:
-        run: of a diffusion method whose network is diffusers' UNet, without conditions.
+        run: of a diffusion method whose network is diffusers' UNet, told no masks or images.
         folder: where it goes; new or empty.
 
     Returns:
         The folder.
 
     Raises:
-        Problem: the run is of another method, conditioned, or has no weights yet; no room to write.
+        Problem: the run is of another method, is told or makes masks, or has no weights yet; no room to write.
     """
     run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the pipeline")
@@ -63,18 +66,22 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
         prediction_type="v_prediction", lower_order_final=False, final_sigmas_type="zero",
     )  # fmt: skip
     pipeline = MorphogenPipeline(
-        method.network.unet, scheduler, method.autoencoder.kl if latent else None, predicts=settings.predicts,
+        method.network.unet, scheduler, method.autoencoder.kl if latent else None, **_told(run, method),
+        predicts=settings.predicts,
         patch=1 if latent else settings.patch or CPU_PATCH,
         autoencoder_patch=settings.autoencoder_patch if latent else 1, shape=list(method.inside),
         mean=method.mean.flatten().tolist(), deviation=method.deviation.flatten().tolist(),
         low=record.intensity.low, high=record.intensity.high, dtype=record.intensity.dtype,
-        steps=settings.sample_steps,
+        steps=settings.sample_steps, guidance=settings.guidance,
+        guided=[settings.guidance_from, settings.guidance_to],
     )  # fmt: skip
 
     def fill(place: Path) -> None:
         pipeline.save_pretrained(place, safe_serialization=True)
         _name_the_file(place / "model_index.json")
-        shutil.copy(Path(__file__).with_name("exported_pipeline.py"), place / f"{PIPELINE}.py")
+        for beside in (place, place / "conditions"):
+            if beside.exists():
+                shutil.copy(Path(__file__).with_name("exported_pipeline.py"), beside / f"{PIPELINE}.py")
         (place / "README.md").write_text(_readme(run), encoding="utf-8")
 
     write_folder_whole(target, fill)
@@ -87,23 +94,54 @@ def _require_expressible(run: Run) -> None:
     if not issubclass(kind, UNetMethod | LatentDiffusion):
         able = ", ".join(n for n in method_names() if issubclass(method_class(n), UNetMethod | LatentDiffusion))
         raise Problem(f"a run of {name} is no pipeline of diffusers", do=f"export one of {able}")
-    if record.conditions or record.context is not None:
-        what = "conditions" if record.conditions else "masks or images"
+    if record.context is not None:
+        what = f"the {record.context.kind} that it draws for"
         raise Problem(f"{run.folder} is told {what}, which an exported pipeline is not", do="export a run without")
     if record.with_masks:
         raise Problem(f"{run.folder} makes masks too, for which diffusers has no place", do="export a run without")
+
+
+def _told(run: Run, method: Any) -> dict[str, Any]:
+    """The parts that read what a run is conditioned on."""
+    conditions, network = run.record.conditions, method.network
+    if not conditions:
+        return {}
+    from morphogen.generation.exported_pipeline import ConditionReader
+
+    layers, text = network.conditions.layers, conditions.text
+    reader = ConditionReader(
+        [[number.name, number.low, number.high] for number in conditions.numbers],
+        [[kind.name, list(kind.values)] for kind in conditions.classes],
+        text="" if text is None else text.name, text_width=0 if text is None else text.width,
+        out=layers[-1].out_features, tokens=network.always is not None,
+    )  # fmt: skip
+    reader.layers.load_state_dict(layers.state_dict())
+    if text is None:
+        return {"conditions": reader}
+    reader.always.data.copy_(network.always)
+    encoder = encoder_of(conditions)
+    assert encoder is not None
+    return {"conditions": reader, "text_encoder": encoder.model, "tokenizer": encoder.tokenizer}
 
 
 def _name_the_file(path: Path) -> None:
     """Where diffusers looks for the code of the pipeline: the file, and the class in it."""
     index = json.loads(path.read_text(encoding="utf-8"))
     index["_class_name"] = [PIPELINE, "MorphogenPipeline"]
+    if (path.parent / "conditions").exists():
+        index["conditions"] = [PIPELINE, "ConditionReader"]
     write_text_whole(path, json.dumps(index, indent=2) + "\n")
 
 
 def _readme(run: Run) -> str:
     record = run.record
     channels, height, width = record.shape
+    asked = ""
+    if record.conditions:
+        seen = record.conditions.decode(record.conditions.seen[0])
+        if record.conditions.text is not None:
+            seen[record.conditions.text.name] = record.conditions.seen_texts[0]
+        asked = f"pictures = pipeline(batch_size=4, asked={seen!r}).images  # what is not asked is left open\n"
     return f"""# {record.method}, trained with Morphogen {record.lineage.morphogen}
 
 Draws images of {height} x {width} pixels with {channels} channel{"s" * (channels > 1)}.
@@ -113,7 +151,7 @@ from diffusers import DiffusionPipeline
 
 pipeline = DiffusionPipeline.from_pretrained("this folder", trust_remote_code=True)  # runs {PIPELINE}.py
 pictures = pipeline(batch_size=4).images  # 8 bit
-measured = pipeline(batch_size=4, output_type="grey").images  # {record.intensity.dtype}, as the training images
+{asked}measured = pipeline(batch_size=4, output_type="grey").images  # {record.intensity.dtype}, as the training images
 ```
 
 Trained on {record.images.pictures} images (fingerprint {record.images.fingerprint}); a grey value of
