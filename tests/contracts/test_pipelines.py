@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from morphogen.editing.editor import Instruction, editor_class, editor_settings
 from morphogen.editing.pipeline import edges
@@ -221,6 +222,16 @@ def test_folders_that_are_no_pipelines_are_refused(pipelines, tmp_path):
             Pipeline(folder)
         assert "\n" not in str(refused.value)
     assert PipelineIndex.read(pipelines["unclip"]).kind == "unclip"
+
+
+def test_weights_of_half_precision_are_used_at_full(pipelines, tmp_path):
+    for variant in (None, "fp16"):
+        folder = tmp_path / str(variant)
+        half = Pipeline(pipelines["text"]).diffusers.to(torch.float16)
+        half.save_pretrained(folder, variant=variant, safe_serialization=True)
+        opened = Pipeline(folder).diffusers
+        parts = (opened.unet, opened.vae, opened.text_encoder)
+        assert {p.dtype for part in parts for p in part.parameters()} == {torch.float32}
 
 
 def test_sets_of_edits_are_one_kind_of_image(editors):

@@ -70,7 +70,7 @@ class Settings(EditorSettings):
         default="edges", description="of ControlNet: what of the source it is told"
     )
     control_weight: float = Field(default=1.0, ge=0, description="of ControlNet: weight of what it is told")
-    edge_width: float = Field(default=2.0, gt=0, description="of edges: deviation of the smoothing, in pixels")
+    edge_width: float = Field(default=1.0, gt=0, description="of edges: deviation of the smoothing, in pixels")
     noise: int = Field(default=0, ge=0, description="of unCLIP: noise step of the embedding, more for more variety")
     avoid: str = Field(default="", description="what the image is not to show")
     lora: Path | None = Field(default=None, description="folder of a LoRA that is added to the network")
@@ -261,6 +261,6 @@ def edges(grey: NDArray[np.float64], width: float) -> NDArray[np.float32]:
     from skimage.feature import canny
 
     found: NDArray[np.float32] = canny(
-        grey, width, low_threshold=0.8, high_threshold=0.92, use_quantiles=True, mode="reflect"
+        grey, width, low_threshold=0.7, high_threshold=0.9, use_quantiles=True, mode="reflect"
     ).astype(np.float32)
     return found

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_THROUGH, Label, Picture
@@ -188,7 +188,7 @@ class Pipeline:
         self.lora = None if lora is None else self._with_lora(Path(lora), lora_weight)
         channels = int(self.diffusers.unet.config.in_channels), int(self.diffusers.vae.config.latent_channels)
         self.kind: Kind = "text" if self.index.kind == "inpaint" and channels[0] == channels[1] else self.index.kind
-        self.diffusers.to(torch.device(device), torch.float32)
+        self.diffusers.to(torch.device(device))
         self.diffusers.set_progress_bar_config(disable=True)
 
     @property
@@ -450,7 +450,7 @@ def _opened(index: PipelineIndex) -> Any:
     weights = list((index.folder / "unet").glob("*.safetensors"))
     only_half = bool(weights) and all(".fp16" in path.name for path in weights)
     try:
-        return kind.from_pretrained(
+        opened: Any = kind.from_pretrained(
             str(index.folder), local_files_only=True, use_safetensors=True,
             variant="fp16" if only_half else None, **left_out,
         )  # fmt: skip
@@ -459,6 +459,10 @@ def _opened(index: PipelineIndex) -> Any:
             f"{index.folder} cannot be opened as a {index.name} ({_first_line(error)})",
             do="restore it, or save the pipeline again",
         ) from None
+    for part in opened.components.values():
+        if isinstance(part, nn.Module) and any(p.dtype != torch.float32 for p in part.parameters()):
+            part.float()  # weights that were saved at half precision
+    return opened
 
 
 def _first_line(error: Exception) -> str:
