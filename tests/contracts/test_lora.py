@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from morphogen.editing.editor import Instruction, editor_class, editor_settings
 from morphogen.generation.text_to_image import text_to_image
-from morphogen.images.cropping import RandomCrops
+from morphogen.images.cropping import Batch, RandomCrops
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_ON
@@ -76,6 +76,30 @@ def test_it_is_no_change_before_it_learns(pipelines):
     assert 0 < sum(p.numel() for p in model.parameters()) < sum(p.numel() for p in opened.diffusers.unet.parameters())
 
 
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction"])
+def test_its_loss_is_the_one_of_the_pipeline_as_diffusers_has_it(pipelines, predicts):
+    opened = Pipeline(pipelines["text"])
+    parts = opened.diffusers
+    parts.scheduler.register_to_config(prediction_type=predicts)
+    model = LowRankChanges(LoraSettings(caption_dropout=0.5), opened, ["grains", "pores"], seed=0)
+    pictures = random_set(1, (16, 24), channels=1)
+    crops = RandomCrops(pictures, (16, 24), IntensityMap.of(pictures))(0, 6)
+    batch = Batch(crops, torch.tensor([0.0, 1, 0, 1, 0, 1])[:, None])
+    with torch.no_grad():
+        found = float(model.loss("denoising", batch, Randomness.of_images(5, 0, 6)).total)
+
+    random = Randomness.of_images(5, 0, 6)
+    seen = parts.vae.encode(crops.repeat(1, 3, 1, 1)).latent_dist
+    latent = (seen.mean + seen.std * random.normal(4, 8, 12)) * parts.vae.config.scaling_factor
+    step, noise, left_out = random.integers(100), random.normal(4, 8, 12), random.uniform() < 0.5
+    assert 0 < left_out.sum() < 6
+    texts = ["" if out else word for out, word in zip(left_out, ["grains", "pores"] * 3, strict=True)]
+    states = parts.encode_prompt(texts, "cpu", 1, False)[0]
+    said = parts.unet(parts.scheduler.add_noise(latent, noise, step), step, states).sample
+    wanted = noise if predicts == "epsilon" else parts.scheduler.get_velocity(latent, noise, step)
+    assert found == pytest.approx((said - wanted).square().mean().item(), rel=1e-4)
+
+
 def test_images_drawn_with_it_are_of_the_kind_it_learnt(pipelines, taught):
     folder, record, _ = taught
     options = {"count": 1, "steps": 2, "guidance": 1.0, "cpu": True, "seed": 4}
@@ -129,6 +153,10 @@ def test_what_cannot_be_taught_is_refused_and_leaves_nothing(pipelines, taught, 
             lora(pipelines.get(pipeline, pipeline), images(), tmp_path / "none", **given)
         assert not (tmp_path / "none").exists()
 
+    flow = shutil.copytree(pipelines["text"], tmp_path / "flow")
+    index = (flow / "model_index.json").read_text().replace("DDIMScheduler", "FlowMatchEulerDiscreteScheduler")
+    (flow / "model_index.json").write_text(index)
+    refused("whose noise is not that of Stable Diffusion", pipeline=flow)
     refused("no caption", caption=None)
     refused("tokens", caption="a long description of grains")
     refused("told more than a text", pipeline="instruct")

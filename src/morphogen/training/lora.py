@@ -231,6 +231,12 @@ def lora(
         raise Problem(
             f"{pipeline} is a {index.name}, which is told more than a text", do="give a text-to-image pipeline"
         )
+    scheduler = opened.diffusers.scheduler
+    if not hasattr(scheduler, "alphas_cumprod") or scheduler.config.get("prediction_type") not in _TARGETS:
+        raise Problem(
+            f"{pipeline} has a {type(scheduler).__name__}, whose noise is not that of Stable Diffusion",
+            do="give a pipeline with another scheduler, as DDIMScheduler",
+        )
     for text in captions:
         opened.require_readable(text)
     height, width = size or (opened.size, opened.size)
