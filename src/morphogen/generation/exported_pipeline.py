@@ -58,7 +58,7 @@ class ConditionReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
         tokens: whether the network sees the tokens of the text too.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         numbers: list[Any] = [],  # noqa: B006  # diffusers reads the types, and knows no others

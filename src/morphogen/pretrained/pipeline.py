@@ -439,7 +439,10 @@ def _opened(index: PipelineIndex) -> Any:
 
     logging.disable_progress_bar()
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
+    verbosity = of_transformers.get_verbosity()
+    of_transformers.set_verbosity_error()  # type: ignore[no-untyped-call]  # torchvision is missed, and not needed
     kind = getattr(diffusers, index.name)
+    of_transformers.set_verbosity(verbosity)
     expected, optional = kind._get_signature_keys(kind)
     # None judges or prepares images: what an image is fed as is said here, and one of them needs torchvision.
     left_out: dict[str, Any] = {
