@@ -121,7 +121,8 @@ def _told(run: Run, method: Any) -> dict[str, Any]:
     reader.always.data.copy_(network.always)
     encoder = encoder_of(conditions)
     assert encoder is not None
-    return {"conditions": reader, "text_encoder": encoder.model, "tokenizer": encoder.tokenizer}
+    network_of_text, tokenizer = encoder.parts
+    return {"conditions": reader, "text_encoder": network_of_text, "tokenizer": tokenizer}
 
 
 def _name_the_file(path: Path) -> None:

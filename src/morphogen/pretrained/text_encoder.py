@@ -55,8 +55,6 @@ class TextEncoder:
         folder: where it came from.
         sha256: of the weights.
         width: length of the vectors.
-        model: the network, of transformers.
-        tokenizer: what it reads texts by.
 
     Raises:
         Problem: transformers is missing, or the folder holds no text encoder.
@@ -76,9 +74,14 @@ class TextEncoder:
             ) from None
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a name that is no folder would be asked for on the network
         self._clip = kind in ("clip", "clip_text_model")
-        self.model, self.tokenizer = self._opened(kind)
-        self.width = int(self.model.config.hidden_size)
+        self._model, self._tokenizer = self._opened(kind)
+        self.width = int(self._model.config.hidden_size)
         self._known: dict[str, EncodedText] = {}
+
+    @property
+    def parts(self) -> tuple[Any, Any]:
+        """The network and its tokenizer, of transformers."""
+        return self._model, self._tokenizer
 
     def _opened(self, kind: str) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer, CLIPTextModel
@@ -106,12 +109,12 @@ class TextEncoder:
     def _encoded(self, text: str) -> EncodedText:
         if not text.strip():
             raise Problem("a caption is empty", do="say what the image shows")
-        tokens = self.tokenizer(text, return_tensors="pt")
+        tokens = self._tokenizer(text, return_tensors="pt")
         count = int(tokens["input_ids"].shape[1])
         if count > MOST_TOKENS:
             raise Problem(f"a caption has {count} tokens, '{text[:40]}...'", do=f"say it in at most {MOST_TOKENS}")
         with torch.inference_mode():
-            said = self.model(**tokens)
+            said = self._model(**tokens)
         states = said.last_hidden_state[0].float()  # (T, width)
         pooled = said.pooler_output[0].float() if self._clip else states.mean(0)
         # At unit length as the encoders are trained, and then of variance 1 an entry, as networks like their inputs.
