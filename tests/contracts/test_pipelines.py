@@ -98,14 +98,17 @@ def test_little_strength_changes_less_than_much(pipelines):
     assert moved[0] < 0.8 * moved[1]  # how far two seeds lie apart
 
 
-def test_a_controlnet_sees_what_it_is_told(pipelines):
+@pytest.mark.parametrize(("strength", "masked"), [(None, False), (0.9, False), (None, True)])
+def test_a_controlnet_sees_what_it_is_told(pipelines, strength, masked):
     [source] = random_set(1, (16, 16))
     source = replace(source, mask=hole((16, 16)))
+    asked = replace(ASKED["control"], mask=source.mask) if masked else ASKED["control"]
     found = {}
+    editor = editor_class("pipeline")(editor_settings("pipeline"), pipelines["control"], cpu=True)
     for control, weight in (("edges", 1.0), ("mask", 1.0), ("image", 1.0), ("image", 0.0), ("mask", 0.0)):
-        settings = editor_settings("pipeline", {"steps": 1, "control": control, "control_weight": weight})
-        editor = editor_class("pipeline")(settings, pipelines["control"], cpu=True)
-        found[control, weight] = edited(editor, [source], ASKED["control"])[0].picture.pixels.tobytes()
+        settings = {"steps": 2, "guidance": 1.0, "control": control, "control_weight": weight, "strength": strength}
+        editor.settings = editor_settings("pipeline", settings)
+        found[control, weight] = edited(editor, [source], asked)[0].picture.pixels.tobytes()
     assert found["image", 0.0] == found["mask", 0.0]
     assert len(set(found.values())) == 4
 
