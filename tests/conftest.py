@@ -12,3 +12,11 @@ import torch
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pipelines():
+    """Folders of tiny pipelines, by kind."""
+    from small_pipelines import small_pipelines
+
+    return small_pipelines()

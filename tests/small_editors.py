@@ -16,6 +16,8 @@ from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Picture
 from morphogen.training.train import train
 from small_encoder import tiny_encoder
+from small_pipelines import small_pipelines
+from small_service import small_service
 from small_sets import SMALL, random_set
 
 SIZE = (24, 36)
@@ -112,18 +114,31 @@ def a_concept(picture: Picture) -> Instruction:
     return Instruction(caption=AFTER)
 
 
+def painted(picture: Picture) -> Instruction:
+    """What is to be in the hole."""
+    return Instruction(caption="pores", mask=hole(picture))
+
+
+def of_one_window() -> Pictures:
+    """Images as large as the crops of the captioned run."""
+    return random_set(3, (16, 24))
+
+
 SMALL_EDITORS: dict[str, Small] = {
     "another": Small(other_images),
     "diffedit": Small(
         captioned_run,
         {"steps": 2, "iterations": 1, "mask_noises": 2, "threshold": 0.4, "guidance": 9},
+        images=of_one_window,
         asks=two_captions,
     ),
-    "ledits": Small(captioned_run, {"steps": 2, "scale": 300}, asks=a_concept),
-    "prompt_to_prompt": Small(captioned_run, {"steps": 3, "guidance": 300}, asks=two_captions),
+    "hosted_edit": Small(settings=small_service(), asks=painted),
     "identity": Small(by_chance=False),
     "inpaint": Small(diffusion_run, {"passes": 1}),
+    "ledits": Small(captioned_run, {"steps": 2, "scale": 300}, images=of_one_window, asks=a_concept),
     "noise": Small(),
     "outpaint": Small(diffusion_run, {"left": 5, "down": 9, "passes": 1, "restarts": 0}, asks=nothing, grows=True),
+    "pipeline": Small(lambda: small_pipelines()["inpaint"], {"steps": 2}, asks=painted),
+    "prompt_to_prompt": Small(captioned_run, {"steps": 3, "guidance": 300}, images=of_one_window, asks=two_captions),
     "sdedit": Small(diffusion_run, {"passes": 1}),
 }

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from morphogen.evaluation.segment import segment
     from morphogen.evaluation.zero_shot import classify
     from morphogen.generation.attend import attend
+    from morphogen.generation.export import export
     from morphogen.generation.generate import generate
+    from morphogen.generation.hosted import order
     from morphogen.generation.latent_space import interpolate, mix
     from morphogen.generation.likelihood import likelihood
     from morphogen.generation.projection import project
     from morphogen.generation.reconstruct import reconstruct
+    from morphogen.generation.text_to_image import text_to_image
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from morphogen.studies.study import study
     from morphogen.training.distil import distil
     from morphogen.training.image_text import open_image_text
+    from morphogen.training.lora import lora
     from morphogen.training.train import train
 
 __version__ = "0.1.0"
@@ -46,13 +50,16 @@ __all__ = [
     "distil",
     "edit",
     "evaluate",
+    "export",
     "generate",
     "image_set",
     "interpolate",
     "likelihood",
+    "lora",
     "make_phantoms",
     "mix",
     "open_image_text",
+    "order",
     "project",
     "read_images",
     "reconstruct",
@@ -60,6 +67,7 @@ __all__ = [
     "segment",
     "split",
     "study",
+    "text_to_image",
     "train",
     "translate",
     "write_images",
@@ -75,13 +83,16 @@ _CALLS = {
     "distil": ("morphogen.training.distil", "distil"),
     "edit": ("morphogen.editing.edit", "edit"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
+    "export": ("morphogen.generation.export", "export"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
     "interpolate": ("morphogen.generation.latent_space", "interpolate"),
     "likelihood": ("morphogen.generation.likelihood", "likelihood"),
+    "lora": ("morphogen.training.lora", "lora"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "mix": ("morphogen.generation.latent_space", "mix"),
     "open_image_text": ("morphogen.training.image_text", "open_image_text"),
+    "order": ("morphogen.generation.hosted", "order"),
     "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
     "reconstruct": ("morphogen.generation.reconstruct", "reconstruct"),
@@ -89,6 +100,7 @@ _CALLS = {
     "segment": ("morphogen.evaluation.segment", "segment"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
+    "text_to_image": ("morphogen.generation.text_to_image", "text_to_image"),
     "train": ("morphogen.training.train", "train"),
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),

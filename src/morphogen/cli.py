@@ -1,7 +1,8 @@
 """The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
 It has the name of the command, except ``make_phantoms``, ``asked_and_given`` and ``audit_metrics``; ``translate`` is
-what ``generate --sources`` calls. Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+what ``generate --sources`` calls, ``text_to_image`` what ``generate`` calls for a pipeline. Nothing heavy is imported
+before a command runs, so that ``--help`` answers at once.
 """
 
 import errno
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import editing, evidence, generation, images, training, understanding
+from morphogen.commands import editing, evidence, generation, images, pipelines, training, understanding
 from morphogen.problems import Problem
 
 
@@ -43,6 +44,7 @@ for _command in (
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
+    pipelines.lora, pipelines.export, pipelines.order,
     training.methods, editing.editors,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -34,7 +34,7 @@ from small_sets import SMALL, random_set
 COMMANDS = [
     "phantom", "describe", "segment", "split", "train", "distil", "generate", "interpolate", "mix", "project",
     "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study", "audit", "caption", "classify",
-    "retrieve", "methods", "editors",
+    "retrieve", "lora", "export", "order", "methods", "editors",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]

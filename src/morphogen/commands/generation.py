@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="Of a conditioned run: 'porosity=0.2', or 'porosity=0.1..0.3' to go through a range evenly. May be repeated.",
 )
-@click.option("--caption", metavar="TEXT", help="Of a run that reads captions: what the images are to show, in words.")
+@click.option(
+    "--caption",
+    metavar="TEXT",
+    help="Of a pipeline, or a run that reads captions: what the images are to show; as --ask caption=TEXT.",
+)
+@click.option("--lora", type=click.Path(path_type=Path), help="Of a pipeline: folder of a LoRA that is added to it.")
 @click.option(
     "--sources", type=click.Path(path_type=Path), help="Of a run that translates: the images to translate, all of them."
 )
@@ -89,20 +94,31 @@ if TYPE_CHECKING:
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
 @reading_options  # fmt: skip
 def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
-             caption: str | None, sources: Path | None, reverse: bool, strict: bool, truncation: float | None,
-             solver: str | None, guidance: float | None, guidance_interval: tuple[float, float] | None,
-             size: tuple[int, int] | None, overlap: int | None, context: Path | None, text_encoder: Path | None,
-             batch_size: int, extension: str | None, cpu: bool, sheet: Path | None,
-             **reading: Any) -> None:  # fmt: skip
+             caption: str | None, lora: Path | None, sources: Path | None, reverse: bool, strict: bool,
+             truncation: float | None, solver: str | None, guidance: float | None,
+             guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None, overlap: int | None,
+             context: Path | None, text_encoder: Path | None, batch_size: int, extension: str | None, cpu: bool,
+             sheet: Path | None, **reading: Any) -> None:  # fmt: skip
     """Draw images from the RUN folder that 'train' made, or translate --sources with it.
+
+    RUN may also be a text-to-image pipeline that diffusers saved: --caption says what to draw, and --lora, --steps,
+    --guidance, --size, --seed and --grey how.
 
     They have the bit depth, intensity scale and pixel size of the images that it was trained on; translations have the
     pixel size of their sources. The reading options (--grey to --files) are for --sources and --context, and all that
     says how images are drawn, from --count to --overlap, is for images that are drawn without sources.
     """
     from morphogen.generation.generate import generate as draw
+    from morphogen.generation.text_to_image import is_pipeline
     from morphogen.whole_files import require_writable_file
 
+    if is_pipeline(run):
+        _draw_from_pipeline(run, out, wishes_of(asked, caption), sheet, count=count, seed=seed, steps=steps, guidance=guidance,
+                            size=size, lora=lora, grey=reading["grey"], extension=extension, cpu=cpu,
+                            batch_size=batch_size if given_options(("batch_size",)) else None)  # fmt: skip
+        return
+    if lora is not None:
+        raise Problem(f"{run} is no pipeline, and a LoRA changes one", do="leave it out")
     if reverse and sources is None:
         raise Problem("it is not said what to translate", do="name the images with --sources")
     if guidance_interval is not None and guidance_interval[0] >= guidance_interval[1]:
@@ -135,6 +151,30 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
                   batch_size=batch_size,
                   folder=out, extension=extension, cpu=cpu)  # fmt: skip
     tell_of(images, out, sheet)
+
+
+_OF_RUNS = (
+    "sources", "reverse", "strict", "truncation", "solver", "guidance_interval", "overlap", "context", "text_encoder",
+    *(name for name in READING if name != "grey"),
+)  # fmt: skip
+
+
+def _draw_from_pipeline(pipeline: Path, out: Path, asked: "dict[str, Any]", sheet: Path | None,
+                        **options: Any) -> None:  # fmt: skip
+    """What 'generate' does with a folder that diffusers saved."""
+    from morphogen.generation.text_to_image import text_to_image
+    from morphogen.whole_files import require_writable_file
+
+    unread = given_options(_OF_RUNS)
+    if unread or set(asked) - {"caption"}:
+        raise Problem(f"{pipeline} is a pipeline: {unread or 'what is asked beside a caption'} says nothing to it",
+                      do="leave it out")  # fmt: skip
+    if "caption" not in asked:
+        raise Problem(f"{pipeline} is a pipeline that is told what to draw", do="say it with --caption")
+    if sheet is not None:
+        require_writable_file(sheet, made=out)
+    given = {name: value for name, value in options.items() if value is not None}
+    tell_of(text_to_image(pipeline, str(asked["caption"]), folder=out, **given), out, sheet)
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:

@@ -95,6 +95,11 @@ class TextEncoder:
         self.width = int(self._model.config.hidden_size)
         self._known: dict[str, EncodedText] = {}
 
+    @property
+    def parts(self) -> tuple[Any, Any]:
+        """The network and its tokenizer, of transformers."""
+        return self._model, self._tokenizer
+
     def _opened(self, kind: str) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer, CLIPTextModel
         from transformers.utils import logging

@@ -209,7 +209,7 @@ def train(
             model.get_submodule(name).compile()
     last_saved = state.seconds
     problem: DivergedError | None = None
-    with _Journal(run, plan, accelerator, state.images_seen) as journal, _stop_between_steps() as stop:
+    with _Journal(run, plan, accelerator, state.images_seen) as journal, stop_between_steps() as stop:
         try:
             for report in fit(model, batches, plan, state, accelerator):
                 journal.write(report)
@@ -690,7 +690,7 @@ class _Journal:
 
 
 @contextmanager
-def _stop_between_steps() -> Iterator[threading.Event]:
+def stop_between_steps() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a wish to stop after the step; a second one stops at once."""
     wish = threading.Event()
     if threading.current_thread() is not threading.main_thread():
