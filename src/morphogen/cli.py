@@ -38,7 +38,7 @@ def cli() -> None:
 
 
 for _command in (
-    images.phantom, images.describe, images.split, images.segment,
+    images.phantom, images.triples, images.describe, images.split, images.segment,
     training.train, training.distil,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options
+from morphogen.problems import Problem
 
 if TYPE_CHECKING:
     pass
@@ -55,6 +56,43 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
     )  # fmt: skip
     write_images(image_set(made, labels=labels), out)
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
+
+
+@click.command()
+@click.argument("kind", metavar="KIND")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="New folder for the triples.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=200, show_default=True, help="Number of triples.")
+@click.option("--size", type=SIZE, default=(96, 96), show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same triples.")
+@click.option("--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits a pixel.")
+@click.option("--edit", "names", multiple=True, metavar="NAME", help="Only this edit, as --list names it; repeatable.")
+@click.option("--list", "listing", is_flag=True, help="Show the edits of KIND with an order each, and leave.")
+def triples(kind: str, out: Path | None, count: int, size: tuple[int, int], seed: int, bits: str,
+            names: tuple[str, ...], listing: bool) -> None:  # fmt: skip
+    """Make phantoms before and after an order in words: KIND is rock, fiber or root.
+
+    Both images of a pair have one seed: what the order does not name stays where it is, as far as the geometry allows.
+    Writes before/ and after/ with their exact masks, changed/ (where the masks differ), labels.csv (instruction, both
+    captions, and the reading that had to move with its value before and after), and parameters.json. 'morphogen train
+    instruct_pix2pix' learns from the folder.
+    """
+    from morphogen.instructions.triples import known_triples, write_triples
+    from morphogen.phantoms.edits import changes_of, sentences
+    from morphogen.whole_files import require_free_folder
+
+    if listing:
+        for change in changes_of(kind):
+            moves = f"{change.reading} {'rises' if change.direction > 0 else 'falls'}"
+            click.echo(f"{change.name:<24} {moves:<34} '{next(sentences(change))[0]}'")
+        return
+    if out is None:
+        raise Problem("it is not said where to write the triples", do="name a new folder with --out")
+    require_free_folder(out, "the triples")
+    made = known_triples(
+        kind, count=count, seed=seed, names=names, size=size, dtype="uint8" if bits == "8" else "uint16"
+    )
+    write_triples(made, out)
+    click.echo(f"{count} triples in {out}, the first: {made[0].triple.instruction}")
 
 
 def _list_parameters(ctx: click.Context) -> None:
