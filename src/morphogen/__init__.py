@@ -1,10 +1,10 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
 The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
-``distil``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``, ``reconstruct``,
-``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first used, so that
-importing the package is quick. None is called as a folder of the package is: importing ``morphogen.phantoms`` would put
-the folder in the place of the function.
+``distil``, ``control``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``,
+``reconstruct``, ``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first
+used, so that importing the package is quick. None is called as a folder of the package is: importing
+``morphogen.phantoms`` would put the folder in the place of the function.
 """
 
 import importlib
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from morphogen.phantoms.phantom import phantoms as make_phantoms
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
+    from morphogen.training.control import control
     from morphogen.training.distil import distil
     from morphogen.training.train import train
 
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "asked_and_given",
     "audit_metrics",
+    "control",
     "describe",
     "distil",
     "evaluate",
@@ -58,6 +60,7 @@ __all__ = [
 _CALLS = {
     "asked_and_given": ("morphogen.evaluation.asked", "asked_and_given"),
     "audit_metrics": ("morphogen.audit.audit", "audit"),
+    "control": ("morphogen.training.control", "control"),
     "describe": ("morphogen.report.describe", "describe"),
     "distil": ("morphogen.training.distil", "distil"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),

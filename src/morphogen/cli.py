@@ -39,7 +39,7 @@ def cli() -> None:
 
 for _command in (
     images.phantom, images.triples, images.describe, images.split, images.segment,
-    training.train, training.distil,
+    training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
