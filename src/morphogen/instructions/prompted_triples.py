@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from morphogen.editing.editor import Instruction, editor_class, editor_settings
 from morphogen.generation.generate import generate
 from morphogen.images.conditions import CAPTION, INSTRUCTION
-from morphogen.images.image_set import Pictures
+from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.picture import Origin, Picture
 from morphogen.images.triples import AFTER, BEFORE, ReadTriples
-from morphogen.instructions.triples import CAPTION_BEFORE, EDIT
+from morphogen.instructions.triples import ALIKE, CAPTION_BEFORE, DIRECTIONAL, EDIT, OF_CAPTION
 from morphogen.mathematics.directional_similarity import cosine, directional_similarity
 from morphogen.phantoms.edits import triple
 from morphogen.problems import Problem
@@ -32,17 +32,17 @@ from morphogen.training.run import Run
 EDITOR = "prompt_to_prompt"
 """The editor that makes the image after."""
 
-DIRECTIONAL, ALIKE, OF_CAPTION = "directional similarity", "image similarity", "caption similarity"
-"""Labels of the image after: what the filter saw."""
+VARIANTS = tuple({"across": (0.0, share)} for share in (0.1, 0.3, 0.5, 0.7, 0.9))
+"""Shares of the steps in which attention across is injected; the paper draws one from U(0.1, 0.9) for each try."""
 
 
 class ImagesAndTexts(Protocol):
     """A CLIP: images and texts as vectors of one space."""
 
-    def image_features(self, images: Sequence[Picture], /) -> NDArray[np.floating]:
+    def images(self, images: ImageSet, /) -> NDArray[np.float64]:
         """Vectors ``(n, d)`` of images."""
 
-    def text_features(self, texts: Sequence[str], /) -> NDArray[np.floating]:
+    def captions(self, texts: Sequence[str], /) -> NDArray[np.float64]:
         """Vectors ``(n, d)`` of texts."""
 
 
@@ -107,8 +107,9 @@ def similarities(
         after: images after, as many.
         captions: of each pair.
     """
-    one, other = clip.image_features(before), clip.image_features(after)
-    said_before, said_after = (clip.text_features([getattr(c, side) for c in captions]) for side in (BEFORE, AFTER))
+    one, other = clip.images(Pictures(before)), clip.images(Pictures(after))
+    said_before = clip.captions([pair.before for pair in captions])
+    said_after = clip.captions([pair.after for pair in captions])
     return Similarities(
         directional_similarity(one, other, said_before, said_after),
         cosine(one, other),
@@ -128,7 +129,7 @@ def prompted_triples(
     pairs: Sequence[CaptionPair],
     *,
     tries: int = 16,
-    variants: Sequence[Mapping[str, Any]] = ({},),
+    variants: Sequence[Mapping[str, Any]] = VARIANTS,
     filter: Filter = Filter(),  # frozen
     seed: int = 0,
     cpu: bool = False,
@@ -140,8 +141,7 @@ def prompted_triples(
         clip: that judges.
         pairs: of captions.
         tries: images drawn for each pair of captions; try k has the k-th of the variants, again from the first on.
-        variants: settings of the editor, such as the share of steps in which attention is injected, which the paper
-            draws at random for each try.
+        variants: settings of the editor.
         filter: what is kept.
         seed: of images and edits.
         cpu: stay on the CPU even where there is a GPU.

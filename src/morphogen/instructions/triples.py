@@ -22,7 +22,7 @@ from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.labels import LABELS
 from morphogen.images.picture import Picture
-from morphogen.images.triples import AFTER, BEFORE
+from morphogen.images.triples import AFTER, BEFORE, ReadTriples
 from morphogen.phantoms.camera import Camera, PixelType
 from morphogen.phantoms.edits import Change, Triple, changes_of, triple
 from morphogen.problems import Problem
@@ -38,6 +38,9 @@ EDIT, READING, UNIT, READING_BEFORE, READING_AFTER, CHANGED = (
 """Labels of the image after: the name of the change, the reading that had to move, and from where to where it did on
 the
 exact masks; and the share of the pixels whose phase changed."""
+
+DIRECTIONAL, ALIKE, OF_CAPTION = "directional similarity", "image similarity", "caption similarity"
+"""Labels of the image after, where a pair was made by prompts: what the filter saw."""
 
 ATTEMPTS = 12
 """Specimens that are tried before a change is given up."""
@@ -147,37 +150,40 @@ def _known(drawn: "partial[Triple]", number: int, kind: str) -> KnownTriple:
     raise Problem(f"no edit of {kind} can be seen in so small a window", do="choose a larger size")
 
 
-def pictures_of(triples: Sequence[KnownTriple]) -> tuple[Pictures, Pictures]:
+def pictures_of(triples: Sequence[KnownTriple]) -> ReadTriples:
     """The sets before and after."""
     before, after = zip(*(found.pictures for found in triples), strict=True)
-    return Pictures(before, BEFORE), Pictures(after, AFTER)
+    return ReadTriples(Pictures(before, BEFORE), Pictures(after, AFTER))
 
 
-def write_triples(triples: Sequence[KnownTriple], folder: Path | str) -> Path:
-    """Write triples: before/ and after/ with exact masks, changed/, labels.csv, and parameters.json.
+def write_triples(triples: Sequence[KnownTriple] | ReadTriples, folder: Path | str) -> Path:
+    """Write triples: before/, after/ and labels.csv; of phantoms also masks, changed/ and parameters.json.
 
     Args:
-        triples: what to write.
+        triples: what to write; phantoms, or images that were made in another way.
         folder: new or empty; made whole or not at all.
 
     Raises:
         Problem: there is something in the folder, or no room.
     """
     folder = require_free_folder(Path(folder), "the triples")
-    before, after = pictures_of(triples)
-    write_folder_whole(folder, partial(_write_parts, triples, before, after))
+    write_folder_whole(folder, partial(_write_parts, triples))
     return folder
 
 
-def _write_parts(triples: Sequence[KnownTriple], before: Pictures, after: Pictures, folder: Path) -> None:
-    changed = Pictures(
-        replace(p, pixels=t.triple.changed[None].astype(np.uint8) * np.uint8(255), labels={}, mask=None)
-        for p, t in zip(before, triples, strict=True)
-    )
-    for part, images in ((BEFORE, before), (AFTER, after), ("changed", changed)):
+def _write_parts(triples: Sequence[KnownTriple] | ReadTriples, folder: Path) -> None:
+    pairs = triples if isinstance(triples, ReadTriples) else pictures_of(triples)
+    for part, images in ((BEFORE, pairs.before), (AFTER, pairs.after)):
         write_images(images, folder / part)
     names = sorted(f.name for f in (folder / AFTER / "images").iterdir() if f.suffix != ".json")
-    write_text_whole(folder / LABELS, table(after, names))
+    write_text_whole(folder / LABELS, table(pairs.after, names))
+    if isinstance(triples, ReadTriples):
+        return
+    changed = (
+        replace(p, pixels=t.triple.changed[None].astype(np.uint8) * np.uint8(255), labels={}, mask=None)
+        for p, t in zip(pairs.before, triples, strict=True)
+    )
+    write_images(Pictures(changed), folder / "changed")
     known = [
         {
             "file": name,
@@ -194,8 +200,12 @@ def _write_parts(triples: Sequence[KnownTriple], before: Pictures, after: Pictur
 
 
 def table(after: Pictures, files: Sequence[str]) -> str:
-    """The text of ``labels.csv``: instruction, captions and the truth of each triple."""
-    names = (INSTRUCTION, CAPTION_BEFORE, CAPTION, EDIT, READING, UNIT, READING_BEFORE, READING_AFTER, CHANGED)
+    """The text of ``labels.csv``: instruction, captions, and the truth of each triple or what the filter saw."""
+    known = (
+        *(INSTRUCTION, CAPTION_BEFORE, CAPTION, EDIT, READING, UNIT, READING_BEFORE, READING_AFTER, CHANGED),
+        *(DIRECTIONAL, ALIKE, OF_CAPTION),
+    )
+    names = [name for name in known if name in after[0].labels]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", *names])
