@@ -184,3 +184,19 @@ def tiny_text_encoder(folder: Path, words: Sequence[str]) -> Path:
     (folder / "vocab.txt").write_text("\n".join(known), encoding="utf-8")
     transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
+
+
+@cache
+def small_instructed() -> Path:
+    """A run that has hardly begun to follow instructions, on images like ``random_set``."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    place, images = Path(folder.name), random_set()
+    orders = ["make it brighter", "make it darker"]
+    after = [replace(p, labels={**p.labels, "instruction": order}) for p, order in zip(images, orders, strict=True)]
+    train(
+        "instruct_pix2pix", Pictures(after), place / "run", context=images, conditions=["instruction"], size=(16, 24),
+        text_encoder=tiny_text_encoder(place / "encoder", ["make", "it", "brighter", "darker"]), images_seen=16,
+        settings=SMALL["instruct_pix2pix"], cpu=True,
+    )  # fmt: skip
+    return place / "run"

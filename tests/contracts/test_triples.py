@@ -13,6 +13,8 @@ from morphogen.images.triples import is_triples, read_triples
 from morphogen.instructions.triples import known_triples, pictures_of, write_triples
 from morphogen.phantoms.phantom import phantom
 from morphogen.problems import Problem
+from morphogen.training.run import Run
+from small_sets import SMALL, tiny_text_encoder
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,18 @@ def test_edits_are_listed():
     assert any(
         line.startswith("fibers thicker ") and "fiber diameter rises" in line for line in found.output.splitlines()
     )
+
+
+def test_a_method_learns_from_the_folder(folder, tmp_path):
+    words = ["make", "the", "pores", "grains", "larger", "smaller", "porosity", "raise", "lower"]
+    encoder = tiny_text_encoder(tmp_path / "encoder", words)
+    arguments = ["train", "instruct_pix2pix", str(folder), "--crop", "16", "16", "--images-seen", "4", "--cpu"]
+    arguments += [f"--set={name}={value}" for name, value in SMALL["instruct_pix2pix"].items()]
+    arguments += ["--text-encoder", str(encoder), "--out", str(tmp_path / "run")]
+    found = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    record, read = Run(tmp_path / "run").record, read_triples(folder)
+    assert record.images.fingerprint == read.after.fingerprint
+    assert (record.context.kind, record.context.fingerprint) == ("images", read.before.fingerprint)
+    assert record.conditions.text.name == "instruction"
+    assert set(record.conditions.seen_texts) == {str(p.labels["instruction"]) for p in read.after}
