@@ -1,7 +1,7 @@
 """Morphogen: synthetic images of rocks, composites and roots that a scientist can defend.
 
-The calls of the command line, as functions: ``make_phantoms``, ``describe``, ``segment``, ``split``, ``train``,
-``distil``, ``control``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``,
+The calls of the command line, as functions: ``make_phantoms``, ``make_triples``, ``describe``, ``segment``, ``split``,
+``train``, ``distil``, ``control``, ``generate``, ``translate``, ``interpolate``, ``mix``, ``project``, ``likelihood``,
 ``reconstruct``, ``evaluate``, ``asked_and_given``, ``study``, ``audit_metrics``. Each is imported when it is first
 used, so that importing the package is quick. None is called as a folder of the package is: importing
 ``morphogen.phantoms`` would put the folder in the place of the function.
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
+    from morphogen.instructions.triples import known_triples as make_triples
+    from morphogen.instructions.triples import write_triples
     from morphogen.phantoms.phantom import image_set
     from morphogen.phantoms.phantom import phantoms as make_phantoms
     from morphogen.report.describe import describe
@@ -45,6 +47,7 @@ __all__ = [
     "interpolate",
     "likelihood",
     "make_phantoms",
+    "make_triples",
     "mix",
     "project",
     "read_images",
@@ -55,6 +58,7 @@ __all__ = [
     "train",
     "translate",
     "write_images",
+    "write_triples",
 ]
 
 _CALLS = {
@@ -69,6 +73,7 @@ _CALLS = {
     "interpolate": ("morphogen.generation.latent_space", "interpolate"),
     "likelihood": ("morphogen.generation.likelihood", "likelihood"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
+    "make_triples": ("morphogen.instructions.triples", "known_triples"),
     "mix": ("morphogen.generation.latent_space", "mix"),
     "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
@@ -79,6 +84,7 @@ _CALLS = {
     "train": ("morphogen.training.train", "train"),
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),
+    "write_triples": ("morphogen.instructions.triples", "write_triples"),
 }
 
 

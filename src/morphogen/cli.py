@@ -1,7 +1,8 @@
 """The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
-It has the name of the command, except ``make_phantoms``, ``asked_and_given`` and ``audit_metrics``; ``translate`` is
-what ``generate --sources`` calls. Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+It has the name of the command, except ``make_phantoms``, ``make_triples``, ``asked_and_given`` and ``audit_metrics``;
+``translate`` is what ``generate --sources`` calls. Nothing heavy is imported before a command runs, so that ``--help``
+answers at once.
 """
 
 import errno

@@ -152,7 +152,7 @@ def prompted_triples(
     run = run if isinstance(run, Run) else Run(run)
     text = run.record.conditions.text
     if text is None or text.name != CAPTION:
-        raise Problem(f"{run.folder} reads no captions", do="train a run with --condition caption")
+        raise Problem(f"{run.folder} reads no captions", do="train one that is conditioned on caption")
     kind = editor_class(EDITOR)
     editors = [kind(editor_settings(EDITOR, variant), run.folder, cpu=cpu) for variant in variants]
     before: list[Picture] = []
