@@ -32,8 +32,8 @@ from morphogen.whole_files import require_writable_file, write_text_whole
 from small_sets import SMALL, random_set
 
 COMMANDS = [
-    "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate", "interpolate", "mix",
-    "project", "likelihood", "reconstruct", "evaluate", "asked", "study", "audit", "methods",
+    "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate", "interpolate",
+    "mix", "project", "likelihood", "reconstruct", "evaluate", "asked", "study", "audit", "methods",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
