@@ -50,7 +50,6 @@ class Method(UNetMethod):
     title = "InstructPix2Pix"
     conditional: ClassVar[Literal["no", "may", "must"]] = "must"
     needs_context: ClassVar[bool] = True
-    needs_text: ClassVar[bool] = True
     settings: Settings
 
     def _told_some(self, given: Given, randomness: Randomness) -> Given:

@@ -273,7 +273,6 @@ class GenerativeMethod(Trainable):
         reads_text: whether one of its conditions may be a free text.
         takes_context: whether it can be told an image in register, as a mask.
         needs_context: whether it must be told one.
-        needs_text: whether one of its conditions must be a free text.
         translates: whether it makes its images from those of another set.
         learns_from: whether it needs a trained method to learn from.
 
@@ -290,7 +289,6 @@ class GenerativeMethod(Trainable):
     reads_text: ClassVar[bool] = False
     takes_context: ClassVar[bool] = False
     needs_context: ClassVar[bool] = False
-    needs_text: ClassVar[bool] = False
     translates: ClassVar[bool] = False
     learns_from: ClassVar[bool] = False
     learnt_through: str = ""
