@@ -18,7 +18,7 @@ from morphogen.training.train import train
 from small_encoder import tiny_encoder
 from small_pipelines import small_pipelines
 from small_service import small_service
-from small_sets import SMALL, random_set
+from small_sets import SMALL, random_set, small_instructed
 
 SIZE = (24, 36)
 
@@ -119,6 +119,11 @@ def painted(picture: Picture) -> Instruction:
     return Instruction(caption="pores", mask=hole(picture))
 
 
+def ordered(picture: Picture) -> Instruction:
+    """What is to be done in the hole."""
+    return Instruction(words="make it brighter", mask=hole(picture))
+
+
 def of_one_window() -> Pictures:
     """Images as large as the crops of the captioned run."""
     return random_set(3, (16, 24))
@@ -135,6 +140,7 @@ SMALL_EDITORS: dict[str, Small] = {
     "hosted_edit": Small(settings=small_service(), asks=painted),
     "identity": Small(by_chance=False),
     "inpaint": Small(diffusion_run, {"passes": 1}),
+    "instruct_pix2pix": Small(small_instructed, {"steps": 3}, asks=ordered),
     "ledits": Small(captioned_run, {"steps": 2, "scale": 300}, images=of_one_window, asks=a_concept),
     "noise": Small(),
     "outpaint": Small(diffusion_run, {"left": 5, "down": 9, "passes": 1, "restarts": 0}, asks=nothing, grows=True),

@@ -2,16 +2,20 @@
 
 import atexit
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 
 from morphogen.generation.generate import generate
 from morphogen.generation.translate import translate
 from morphogen.images.conditions import Conditions
+from morphogen.images.context import Context
 from morphogen.images.cropping import SOURCE_PLACES, Batches, RandomCrops
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
@@ -49,6 +53,7 @@ SMALL = {
     },
     "dit": {"width": 16, "depth": 2, "heads": 2, "batch_size": 4, "sample_steps": 3, "learning_rate": 5e-3},
     "distilled": {"teacher": "ddpm", "batch_size": 4, "steps": 2, "learning_rate": 5e-3},
+    "controlled": {"teacher": "ddpm", "batch_size": 4, "learning_rate": 5e-3},
     "stylegan2": {
         "channels": [4, 8, 8],
         "latent_dimensions": 4,
@@ -62,6 +67,8 @@ SMALL = {
 """Settings with which each method trains a step in milliseconds; a new method adds a line here."""
 
 SMALL["distilled"]["teacher_settings"] = SMALL["ddpm"]
+SMALL["instruct_pix2pix"] = SMALL["ddpm"] | {"channels": [16], "attention": False}
+SMALL["controlled"]["teacher_settings"] = SMALL["instruct_pix2pix"]
 
 NUMBERS = {"uint8": 255, "uint16": 65535, "float32": 1.0}
 
@@ -92,13 +99,15 @@ CONDITIONS = ("brightness", "kind")
 
 
 def needs(method: str, seed: int = 9, **kind: Any) -> dict[str, Any]:
-    """What ``train`` must be given for a method besides images: conditions, a set to translate, or a teacher."""
+    """What ``train`` must be given besides images: conditions, a set to translate, a context, or a teacher."""
     found = method_class(method)
     given: dict[str, Any] = {"conditions": CONDITIONS} if found.conditional == "must" else {}
     if found.translates:
         given["sources"] = random_set(seed=seed, **kind)
     if found.learns_from:
         given["teacher"] = small_teacher()
+    if found.needs_context:
+        given["context"] = "edges"
     return given
 
 
@@ -126,7 +135,8 @@ def conditions_of(method: str, images: Pictures, *, wherever_it_may: bool = Fals
 def small_task(method: str, channels: int, height: int, width: int, *, conditioned: bool = False) -> Task:
     """What a method is to learn in tests, with all augmentations there are."""
     conditions = conditions_of(method, random_set(channels=channels), wherever_it_may=conditioned)
-    return Task(ImageShape(channels, height, width), conditions, frozenset(AUGMENTATIONS))
+    context = int(method_class(method).needs_context)
+    return Task(ImageShape(channels, height, width), conditions, frozenset(AUGMENTATIONS), context_channels=context)
 
 
 def batches(method: str, channels: int = 1, size: tuple[int, int] = (16, 24), *, conditioned: bool = False) -> Batches:
@@ -136,7 +146,8 @@ def batches(method: str, channels: int = 1, size: tuple[int, int] = (16, 24), *,
     sources = None
     if method_class(method).translates:
         sources = RandomCrops(others, size, IntensityMap.of(others), flips, seed=5, purpose=SOURCE_PLACES)
-    crops = RandomCrops(images, size, IntensityMap.of(images), flips, seed=5)
+    context = Context(kind="edges").all_channels("edges", images) if method_class(method).needs_context else []
+    crops = RandomCrops(images, size, IntensityMap.of(images), flips, seed=5, context=context)
     return Batches(crops, conditions_of(method, images, wherever_it_may=conditioned), sources)
 
 
@@ -145,15 +156,47 @@ def drawn(model: Any, first: int, count: int, seed: int = 7, *, conditioned: boo
     name = type(model).__module__.rpartition(".")[2]
     shape = model.shape
     batch = batches(name, shape.channels, (shape.height, shape.width), conditioned=conditioned)(first, count)
-    request = SampleRequest(condition=batch.condition, sources=batch.sources)
+    request = SampleRequest(condition=batch.condition, sources=batch.sources, context=batch.context)
     return model.sample(request, Randomness.of_images(seed, first, count))
 
 
 def draw(run: Any, count: int, seed: int = 9, **options: Any) -> Pictures:
     """Images of a run: drawn, or translated from a small set."""
+    if run.record.context is not None:
+        options["context"] = random_set(count, (run.shape.height, run.shape.width), seed=seed)
     if not method_class(run.record.method).translates:
         return generate(run, count=count, seed=seed, cpu=True, **options)
     channels = run.shape.channels - run.record.with_masks
     sources = random_set(count, (16, 24), channels, run.record.source_intensity.dtype, seed=seed)
     masked = Pictures(replace(p, mask=p.grey > 0.5 * p.grey.max()) for p in sources)
     return translate(run, masked, cpu=True, **options)
+
+
+def tiny_text_encoder(folder: Path, words: Sequence[str]) -> Path:
+    """A BERT of 16 numbers a token that knows these words, saved as a real one is."""
+    transformers = pytest.importorskip("transformers", reason="captions need transformers")
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(known), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(known), encoding="utf-8")
+    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+@cache
+def small_instructed() -> Path:
+    """A run that has hardly begun to follow instructions, on images like ``random_set``."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    place, images = Path(folder.name), random_set()
+    orders = ["make it brighter", "make it darker"]
+    after = [replace(p, labels={**p.labels, "instruction": order}) for p, order in zip(images, orders, strict=True)]
+    train(
+        "instruct_pix2pix", Pictures(after), place / "run", context=images, conditions=["instruction"], size=(16, 24),
+        text_encoder=tiny_text_encoder(place / "encoder", ["make", "it", "brighter", "darker"]), images_seen=16,
+        settings=SMALL["instruct_pix2pix"], cpu=True,
+    )  # fmt: skip
+    return place / "run"

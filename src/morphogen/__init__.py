@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
     from morphogen.images.splitting import split
+    from morphogen.instructions.triples import known_triples as make_triples
+    from morphogen.instructions.triples import write_triples
     from morphogen.phantoms.phantom import image_set
     from morphogen.phantoms.phantom import phantoms as make_phantoms
     from morphogen.report.describe import describe
     from morphogen.studies.study import study
+    from morphogen.training.control import control
     from morphogen.training.distil import distil
     from morphogen.training.image_text import open_image_text
     from morphogen.training.lora import lora
@@ -46,6 +49,7 @@ __all__ = [
     "audit_metrics",
     "caption",
     "classify",
+    "control",
     "describe",
     "distil",
     "edit",
@@ -57,6 +61,7 @@ __all__ = [
     "likelihood",
     "lora",
     "make_phantoms",
+    "make_triples",
     "mix",
     "open_image_text",
     "order",
@@ -71,6 +76,7 @@ __all__ = [
     "train",
     "translate",
     "write_images",
+    "write_triples",
 ]
 
 _CALLS = {
@@ -79,6 +85,7 @@ _CALLS = {
     "audit_metrics": ("morphogen.audit.audit", "audit"),
     "caption": ("morphogen.evaluation.captioning", "caption"),
     "classify": ("morphogen.evaluation.zero_shot", "classify"),
+    "control": ("morphogen.training.control", "control"),
     "describe": ("morphogen.report.describe", "describe"),
     "distil": ("morphogen.training.distil", "distil"),
     "edit": ("morphogen.editing.edit", "edit"),
@@ -90,6 +97,7 @@ _CALLS = {
     "likelihood": ("morphogen.generation.likelihood", "likelihood"),
     "lora": ("morphogen.training.lora", "lora"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
+    "make_triples": ("morphogen.instructions.triples", "known_triples"),
     "mix": ("morphogen.generation.latent_space", "mix"),
     "open_image_text": ("morphogen.training.image_text", "open_image_text"),
     "order": ("morphogen.generation.hosted", "order"),
@@ -104,6 +112,7 @@ _CALLS = {
     "train": ("morphogen.training.train", "train"),
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),
+    "write_triples": ("morphogen.instructions.triples", "write_triples"),
 }
 
 

@@ -1,8 +1,8 @@
 """The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
-It has the name of the command, except ``make_phantoms``, ``asked_and_given`` and ``audit_metrics``; ``translate`` is
-what ``generate --sources`` calls, ``text_to_image`` what ``generate`` calls for a pipeline. Nothing heavy is imported
-before a command runs, so that ``--help`` answers at once.
+It has the name of the command, except ``make_phantoms``, ``make_triples``, ``asked_and_given`` and ``audit_metrics``;
+``translate`` is what ``generate --sources`` calls, ``text_to_image`` what ``generate`` calls for a pipeline. Nothing
+heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
 import errno
@@ -39,8 +39,8 @@ def cli() -> None:
 
 
 for _command in (
-    images.phantom, images.describe, images.split, images.segment, understanding.caption,
-    training.train, training.distil,
+    images.phantom, images.triples, images.describe, images.split, images.segment, understanding.caption,
+    training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit,

@@ -32,9 +32,9 @@ from morphogen.whole_files import require_writable_file, write_text_whole
 from small_sets import SMALL, random_set
 
 COMMANDS = [
-    "phantom", "describe", "segment", "split", "train", "distil", "generate", "interpolate", "mix", "project",
-    "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study", "audit", "caption", "classify",
-    "retrieve", "lora", "export", "order", "methods", "editors",
+    "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate", "interpolate",
+    "mix", "project", "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study", "audit", "caption",
+    "classify", "retrieve", "lora", "export", "order", "methods", "editors",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
@@ -436,7 +436,8 @@ def ask(*words: str | Path) -> None:
 
 def test_every_command_is_a_python_call_and_stands_in_the_readme(request):
     """The calls stay what they are when the folders of the package have been imported."""
-    other = {"phantom": "make_phantoms", "asked": "asked_and_given", "audit": "audit_metrics"}
+    other = {"phantom": "make_phantoms", "triples": "make_triples", "asked": "asked_and_given"}
+    other["audit"] = "audit_metrics"
     names = [other.get(command, command) for command in COMMANDS if command != "methods"]
     code = (
         "import inspect, sys, morphogen\n"

@@ -27,7 +27,7 @@ from small_sets import SMALL, random_set, small_task
 DENOISING = [
     name
     for name in method_names()
-    if issubclass(method_class(name), DenoisingMethod) and not method_class(name).learns_from
+    if issubclass(kind := method_class(name), DenoisingMethod) and not kind.learns_from and not kind.needs_context
 ]
 
 

@@ -37,8 +37,11 @@ def _launch(folder, method, processes):
     launcher += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
     settings = [f"--set={name}={value}" for name, value in SMALL[method].items()]
     command = ["-m", "morphogen", "train", method, str(folder / "set"), "--crop", "16", "24", *settings]
+    if method_class(method).needs_context:
+        command += ["--context", "edges"]
     if method_class(method).learns_from:
-        command = ["-m", "morphogen", "distil", str(small_teacher().folder), str(folder / "set"), "--set=batch_size=4"]
+        teach = "control" if method_class(method).needs_context else "distil"
+        command = ["-m", "morphogen", teach, str(small_teacher().folder), str(folder / "set"), "--set=batch_size=4"]
     command += ["--cpu", "--images-seen", "24", "--out", str(folder / f"run{processes}")]
     if method_class(method).conditional == "must":
         command += [f"--condition={name}" for name in CONDITIONS]

@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     " variety.",
 )
 @click.option(
+    "--image-guidance",
+    type=click.FloatRange(min=0),
+    metavar="W",
+    help="Of a run that follows instructions: weight of the image before; --guidance is then that of the instruction.",
+)
+@click.option(
     "--guidance-interval",
     type=click.Tuple([click.FloatRange(min=0), click.FloatRange(min=0)]),
     metavar="LOW HIGH",
@@ -69,8 +75,8 @@ if TYPE_CHECKING:
 @click.option(
     "--context",
     type=click.Path(path_type=Path),
-    help="Of a run that is told masks or other images: images with masks, or those images. Each is drawn for the middle"
-    " of one of them.",
+    help="Of a run that is told masks, edges or other images: images with masks, images whose edges are found (or"
+    " drawings of edges in two grey levels), or those images. Each is drawn for the middle of one of them.",
 )
 @click.option(
     "--text-encoder",
@@ -95,7 +101,7 @@ if TYPE_CHECKING:
 @reading_options  # fmt: skip
 def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
              caption: str | None, lora: Path | None, sources: Path | None, reverse: bool, strict: bool,
-             truncation: float | None, solver: str | None, guidance: float | None,
+             truncation: float | None, solver: str | None, guidance: float | None, image_guidance: float | None,
              guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None, overlap: int | None,
              context: Path | None, text_encoder: Path | None, batch_size: int, extension: str | None, cpu: bool,
              sheet: Path | None, **reading: Any) -> None:  # fmt: skip
@@ -113,8 +119,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
     from morphogen.whole_files import require_writable_file
 
     if is_pipeline(run):
-        _draw_from_pipeline(run, out, wishes_of(asked, caption), sheet, count=count, seed=seed, steps=steps, guidance=guidance,
-                            size=size, lora=lora, grey=reading["grey"], extension=extension, cpu=cpu,
+        _draw_from_pipeline(run, out, wishes_of(asked, caption), sheet, count=count, seed=seed, steps=steps,
+                            guidance=guidance, size=size, lora=lora, grey=reading["grey"], extension=extension, cpu=cpu,
                             batch_size=batch_size if given_options(("batch_size",)) else None)  # fmt: skip
         return
     if lora is not None:
@@ -125,8 +131,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         raise Problem(f"no noise level lies between {guidance_interval[0]:g} and {guidance_interval[1]:g}",
                       do="give the lower one first")  # fmt: skip
     drawing = given_options((
-        "count", "asked", "caption", "steps", "strict", "truncation", "solver", "guidance", "guidance_interval",
-        "size", "overlap", "context", "text_encoder",
+        "count", "asked", "caption", "steps", "strict", "truncation", "solver", "guidance", "image_guidance",
+        "guidance_interval", "size", "overlap", "context", "text_encoder",
     ))  # fmt: skip
     if sources is not None and drawing:
         raise Problem(f"all images of --sources are translated, as they are: {drawing} says nothing of them",
@@ -145,8 +151,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         tell_of(images, out, sheet)
         return
     images = draw(run, count=count, seed=seed, steps=steps, asked=wishes_of(asked, caption), strict=strict,
-                  truncation=truncation, solver=solver, guidance=guidance, guidance_interval=guidance_interval,
-                  size=size, overlap=overlap,
+                  truncation=truncation, solver=solver, guidance=guidance, image_guidance=image_guidance,
+                  guidance_interval=guidance_interval, size=size, overlap=overlap,
                   context=read_set(context, reading) if context is not None else None, text_encoder=text_encoder,
                   batch_size=batch_size,
                   folder=out, extension=extension, cpu=cpu)  # fmt: skip
@@ -154,7 +160,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
 
 
 _OF_RUNS = (
-    "sources", "reverse", "strict", "truncation", "solver", "guidance_interval", "overlap", "context", "text_encoder",
+    "sources", "reverse", "strict", "truncation", "solver", "image_guidance", "guidance_interval", "overlap", "context",
+    "text_encoder",
     *(name for name in READING if name != "grey"),
 )  # fmt: skip
 

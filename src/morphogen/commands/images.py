@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options
+from morphogen.problems import Problem
 
 if TYPE_CHECKING:
-    pass
+    from morphogen.images.triples import ReadTriples
 
 
 @click.command()
@@ -55,6 +56,73 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
     )  # fmt: skip
     write_images(image_set(made, labels=labels), out)
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
+
+
+@click.command()
+@click.argument("kind", metavar="KIND")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="New folder for the triples.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=200, show_default=True, help="Number of triples.")
+@click.option("--size", type=SIZE, default=(96, 96), show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same triples.")
+@click.option("--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits a pixel.")
+@click.option("--edit", "names", multiple=True, metavar="NAME", help="Only this edit, as --list names it; repeatable.")
+@click.option("--list", "listing", is_flag=True, help="Show the edits of KIND with an order each, and leave.")
+@click.option("--from", "run", type=click.Path(path_type=Path), metavar="RUN",
+              help="Let a run that reads captions draw the images, by prompt-to-prompt between both captions of --count"
+              " pairs of phantoms, and keep what passes --clip. Sizes and bits are the run's.")  # fmt: skip
+@click.option("--clip", type=click.Path(path_type=Path), metavar="FOLDER", help="With --from: the CLIP that filters.")
+@click.option("--tries", type=click.IntRange(min=1), default=16, show_default=True,
+              help="With --from: images that are drawn for a pair of captions.")  # fmt: skip
+@click.option("--least", type=click.Tuple([float, float, float]), default=(0.2, 0.75, 0.2), show_default=True,
+              metavar="DIRECTION IMAGE CAPTION",
+              help="With --from: least cosines of the change of the image with that of the caption, of both images, and"
+              " of each image with its caption.")  # fmt: skip
+def triples(kind: str, out: Path | None, count: int, size: tuple[int, int], seed: int, bits: str,
+            names: tuple[str, ...], listing: bool, run: Path | None, clip: Path | None, tries: int,
+            least: tuple[float, float, float]) -> None:  # fmt: skip
+    """Make phantoms before and after an order in words: KIND is rock, fiber or root.
+
+    Both images of a pair have one seed: what the order does not name stays where it is, as far as the geometry allows.
+    Writes before/ and after/ with their exact masks, changed/ (where the masks differ), labels.csv (instruction, both
+    captions, and the reading that had to move with its value before and after), and parameters.json. 'morphogen train
+    instruct_pix2pix' learns from the folder.
+    """
+    from morphogen.instructions.triples import known_triples, write_triples
+    from morphogen.phantoms.edits import changes_of, sentences
+    from morphogen.whole_files import require_free_folder
+
+    if listing:
+        for change in changes_of(kind):
+            moves = f"{change.reading} {'rises' if change.direction > 0 else 'falls'}"
+            click.echo(f"{change.name:<24} {moves:<34} '{next(sentences(change))[0]}'")
+        return
+    if out is None:
+        raise Problem("it is not said where to write the triples", do="name a new folder with --out")
+    require_free_folder(out, "the triples")
+    if (run is None) != (clip is None):
+        raise Problem("a run draws the images and a CLIP filters them, and one is missing", do="give --from and --clip")
+    if run is not None and clip is not None:
+        found = _prompted(kind, run, clip, count, names, tries, least, seed)
+        write_triples(found, out)
+        click.echo(f"{len(found.after)} triples of {tries * count} pairs passed the filter: {out}")
+        return
+    made = known_triples(
+        kind, count=count, seed=seed, names=names, size=size, dtype="uint8" if bits == "8" else "uint16"
+    )
+    write_triples(made, out)
+    click.echo(f"{count} triples in {out}, the first: {made[0].triple.instruction}")
+
+
+def _prompted(
+    kind: str, run: Path, clip: Path, count: int, names: tuple[str, ...], tries: int,
+    least: tuple[float, float, float], seed: int,
+) -> "ReadTriples":  # fmt: skip
+    """Triples that a run draws and a CLIP filters."""
+    from morphogen.instructions.prompted_triples import Filter, caption_pairs, prompted_triples
+    from morphogen.training.image_text import open_image_text
+
+    pairs = caption_pairs(kind, count, seed, names)
+    return prompted_triples(run, open_image_text(clip), pairs, tries=tries, filter=Filter(*least), seed=seed)
 
 
 def _list_parameters(ctx: click.Context) -> None:

@@ -66,9 +66,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--context",
-    metavar="masks|FOLDER",
-    help="Of a diffusion method: tell it the mask of each image, or the image of the same name in another folder. It"
-    " makes images for such masks or images, then. --grey, --shrink and --axis apply to them too.",
+    metavar="masks|edges|FOLDER",
+    help="Of a diffusion method: tell it the mask of each image, its edges, or the image of the same name in another"
+    " folder. It makes images for such masks, edges or images, then. --grey, --shrink and --axis apply to them too.",
 )
 @click.option(
     "--sources",
@@ -89,6 +89,9 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
     'clip' draws nothing: it learns which captions belong to which images.
+
+    Where IMAGES holds triples (before/ and after/, see 'morphogen triples'), the images after are learnt, those before
+    are told with them, and the instruction is the condition; --context and --condition may say otherwise.
 
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
     torchrun --standalone --nproc_per_node 2 -m morphogen train ...
@@ -114,13 +117,15 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     from morphogen.whole_files import free_folder
 
     folder = out or free_folder(Path("runs") / method)
-    pictures = read_set(images, reading)
+    told: Literal["masks", "edges"] | Pictures | None
+    told = _context(context, {name: reading[name] for name in OF_SOURCES})
+    pictures, told, conditions = _with_triples(images, reading, told, conditions)
     try:
         run = train_method(
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
             symmetries=allowed, seed=seed, clip_percent=clip_percent, with_masks=with_masks, conditions=conditions,
             fraction=kind.fraction if kind is not None else None, text_encoder=text_encoder,
-            context=_context(context, {name: reading[name] for name in OF_SOURCES}),
+            context=told,
             sources=read_set(sources, {name: reading[name] for name in OF_SOURCES}) if sources is not None else None,
             augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
             precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
@@ -199,11 +204,78 @@ def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None
         )
 
 
-def _context(given: str | None, reading: dict[str, Any]) -> 'Literal["masks"] | Pictures | None':
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run folder of the control.")
+@click.option("--by", type=click.Choice(["edges", "masks"]), default="edges", show_default=True,
+              help="What is to steer the run: the edges of images, or their masks.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds. [default: 600]")
+@click.option("--images-seen", type=click.IntRange(min=1), help="Budget in training images seen, instead of seconds.")
+@click.option("-p", "--set", "given", multiple=True, metavar="NAME=VALUE",
+              help="A setting of the control, as 'learning_rate=1e-3'; 'morphogen methods controlled' shows"
+              " them.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same control.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the control in --out to this budget.")
+@click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@reading_options  # fmt: skip
+def control(run: Path, images: Path, out: Path, by: 'Literal["edges", "masks"]', seconds: float | None,
+            images_seen: int | None, given: tuple[str, ...], seed: int, precision: str | None, go_on: bool, cpu: bool,
+            **reading: Any) -> None:  # fmt: skip
+    """Train what steers a diffusion RUN by edges or masks; the run itself stays as it is.
+
+    IMAGES are those that the run was trained on; the edges are found in them. 'generate OUT --context FOLDER' then
+    draws for the edges of other images, for drawings of edges in two grey levels, or for masks.
+    """
+    if seconds is not None and images_seen is not None:
+        raise Problem("two budgets were given", do="give --seconds or --images-seen")
+    import yaml
+
+    from morphogen.methods.method import method_settings
+    from morphogen.training.control import CONTROL
+    from morphogen.training.control import control as controlled
+
+    settings = {name: yaml.safe_load(value) for name, value in name_value_pairs(given)}
+    method_settings(CONTROL, settings)
+    try:
+        steered = controlled(
+            run, read_set(images, reading), out, by=by, seconds=seconds, images_seen=images_seen, settings=settings,
+            seed=seed, precision=precision, go_on=go_on, cpu=cpu,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if (out / "state.safetensors").exists():
+            click.echo(f"Stopped and saved; go on with --continue --out {out}", err=True)
+        raise
+    if is_main_process():
+        counters = steered.counters
+        click.echo(
+            f"Trained a control of {run} by {by} on {int(counters['images_seen']):,} images in"
+            f" {counters['seconds']:.0f} s: {out}"
+        )
+
+
+def _context(given: str | None, reading: dict[str, Any]) -> 'Literal["masks", "edges"] | Pictures | None':
     """What a method is told beside conditions; a folder called masks is ./masks."""
-    if given is None:
-        return None
-    return "masks" if given == "masks" else read_set(Path(given), reading)
+    if given == "masks" or given == "edges":
+        return "masks" if given == "masks" else "edges"
+    return None if given is None else read_set(Path(given), reading)
+
+
+def _with_triples(
+    path: Path,
+    reading: dict[str, Any],
+    told: 'Literal["masks", "edges"] | Pictures | None',
+    conditions: tuple[str, ...],
+) -> 'tuple[Pictures, Literal["masks", "edges"] | Pictures | None, tuple[str, ...]]':
+    """The images to train on, what is told with them, and their conditions; of triples the images after."""
+    from morphogen.images.conditions import INSTRUCTION
+    from morphogen.images.triples import is_triples, read_triples
+
+    if not is_triples(path):
+        return read_set(path, reading), told, conditions
+    read = read_triples(path, **reading)
+    return read.after, read.before if told is None else told, conditions or (INSTRUCTION,)
 
 
 @click.command()

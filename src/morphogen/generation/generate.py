@@ -63,6 +63,7 @@ def generate(
     truncation: float | None = None,
     solver: str | None = None,
     guidance: float | None = None,
+    image_guidance: float | None = None,
     guidance_interval: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     overlap: int | None = None,
@@ -89,12 +90,15 @@ def generate(
         solver: for a denoising method, a file of ``mathematics.solvers``; by default as the run's settings say.
         guidance: for a conditioned denoising method, the weight of the condition: 1 as trained, more to follow it
             more closely than training images do, at the price of variety.
+        image_guidance: for a run that follows instructions, the weight of the image before; ``guidance`` is then that
+            of the instruction.
         guidance_interval: lowest and highest noise level at which it is guided.
         size: for a denoising method, height and width of larger images than those of training, seen through
             overlapping windows.
         overlap: pixels that these windows share at least; half a window by default.
-        context: for a run that is told masks or other images: images with masks, or those images, at least as large as
-            what is drawn. Image k is drawn for the middle of number k; when they are used up, again from the first on.
+        context: for a run that is told masks, edges or other images: images with masks, images whose edges are found
+            (or drawings of edges, in two grey levels), or those images, at least as large as what is drawn. Image k is
+            drawn for the middle of number k; when they are used up, again from the first on.
         text_encoder: for a run that reads captions: folder of its encoder, where that is no longer where it was.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
@@ -110,7 +114,8 @@ def generate(
         require_format(extension, run.record.intensity.dtype)
     images = timed_generation(
         run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation, solver=solver,
-        guidance=guidance, guidance_interval=guidance_interval, size=size, overlap=overlap, context=context,
+        guidance=guidance, image_guidance=image_guidance, guidance_interval=guidance_interval, size=size,
+        overlap=overlap, context=context,
         text_encoder=text_encoder, batch_size=batch_size, cpu=cpu,
     ).images  # fmt: skip
     if target is not None:
@@ -129,6 +134,7 @@ def timed_generation(
     truncation: float | None = None,
     solver: str | None = None,
     guidance: float | None = None,
+    image_guidance: float | None = None,
     guidance_interval: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     overlap: int | None = None,
@@ -147,8 +153,8 @@ def timed_generation(
     if method.translates:
         raise Problem(f"{run.record.method} translates images", do="give those to translate, as its sources")
     asked_for = SampleRequest(
-        steps, truncation=truncation, solver=solver, guidance=guidance, guidance_interval=guidance_interval, size=size,
-        overlap=overlap,
+        steps, truncation=truncation, solver=solver, guidance=guidance, image_guidance=image_guidance,
+        guidance_interval=guidance_interval, size=size, overlap=overlap,
     )  # fmt: skip
     require_able(run.record.method, method, asked_for)
     conditions, encoder = run.record.conditions, encoder_of(run.record.conditions, text_encoder)
@@ -177,7 +183,7 @@ def timed_generation(
             mask = picture.mask
             if told_images:
                 beside_it = told_images[k % len(told_images)]
-                mask = beside_it.mask
+                mask = mask if beside_it.mask is None else beside_it.mask
                 labels[DRAWN_FOR] = beside_it.name
             pictures.append(replace(picture, labels=labels, mask=mask))
     seconds = (time.perf_counter() - started) / count
@@ -219,7 +225,7 @@ class _Told:
 
     Attributes:
         channels: ``(channels, height, width)`` in [-1, 1].
-        mask: where it is a mask, the mask itself: that of the image that is drawn for it.
+        mask: where a mask is told, the mask itself: that of the image that is drawn for it.
         name: of its file.
     """
 
@@ -240,12 +246,12 @@ def context_of(run: Run, given: ImageSet | None, size: tuple[int, int]) -> list[
             raise Problem("the run was told no masks or images in training", do="leave the context out")
         return []
     if given is None:
-        what = "masks" if kind.kind == "masks" else "images"
+        what = {"masks": "masks", "edges": "edges"}.get(kind.kind, "images")
         raise Problem(f"the run draws images for {what} that it is told", do=f"give the {what}, as its context")
     found = []
     for picture in given:
         channels = middle(kind.channels_of(picture), size)
-        mask = None if kind.kind == "images" or picture.mask is None else middle(picture.mask[None], size)[0]
+        mask = None if kind.kind != "masks" or picture.mask is None else middle(picture.mask[None], size)[0]
         found.append(_Told(channels, mask, name_of(picture)))
     return found
 
@@ -277,6 +283,7 @@ def require_able(name: str, method: GenerativeMethod, request: SampleRequest) ->
         for wish, what in (
             (request.solver, "no solver"),
             (request.guidance, "no guidance"),
+            (request.image_guidance, "no guidance"),
             (request.guidance_interval, "no guidance"),
             (request.size, "no images larger than those of training"),
             (request.overlap, "no windows"),
@@ -292,6 +299,11 @@ def require_able(name: str, method: GenerativeMethod, request: SampleRequest) ->
         raise Problem(f"no noise level lies between {interval[0]:g} and {interval[1]:g}", do="give the lower one first")
     if request.guidance is not None and request.guidance < 0:
         raise Problem(f"a guidance of {request.guidance:g} leads away from the condition", do="give 0 or more")
+    if request.image_guidance is not None:
+        if "image_guidance" not in type(method.settings).model_fields:
+            raise Problem(f"{name} has one guidance", do="leave that of the image out")
+        if request.image_guidance < 0:
+            raise Problem(f"a guidance of {request.image_guidance:g} leads away from the image", do="give 0 or more")
     if request.solver is not None:
         find_solver(request.solver)
     if (
@@ -301,7 +313,11 @@ def require_able(name: str, method: GenerativeMethod, request: SampleRequest) ->
     ):
         raise Problem("the run was trained without conditions, and guidance has nothing to follow", do="leave it out")
     taught = method.learns_from  # by a teacher with its guidance; it says so itself
-    if request.guidance not in (None, 1) and not taught and not method.settings.condition_dropout:
+    if (
+        (request.guidance not in (None, 1) or request.image_guidance not in (None, 1))
+        and not taught
+        and not method.settings.condition_dropout
+    ):
         raise Problem(
             "the run was always told its conditions, and guidance needs one that was at times not",
             do="leave it out, or train with condition_dropout",

@@ -25,7 +25,13 @@ OUTSIDE = "warning"
 CAPTION = "caption"
 """Label that says in words what an image shows."""
 
-FREE_TEXT = (CAPTION, "file")
+INSTRUCTION = "instruction"
+"""Label that says in words what was done to an image to make this one of it."""
+
+TEXTS = (CAPTION, INSTRUCTION)
+"""Labels that are free texts, which a method that reads texts may be conditioned on."""
+
+FREE_TEXT = (CAPTION, INSTRUCTION, "file")
 """Labels that describe or name one image. They are no condition where each image has another."""
 
 MOST_CLASSES = 64

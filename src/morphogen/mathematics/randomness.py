@@ -8,6 +8,7 @@ The streams are NumPy's PCG64, seeded through SeedSequence with all bits of the 
 keeps 32 bits of a seed, among which a hundred thousand images would find two alike.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -79,3 +80,32 @@ def numpy_generator(*key: int) -> np.random.Generator:
     """
     # SeedSequence fills a key up with zeros, so its length goes in front.
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((len(key), *key))))
+
+
+class NamedStreams:
+    """Independent streams under one key, one for each name; a name's stream goes on where it was left.
+
+    What is drawn under one name does not depend on how much is drawn under another. So two geometries of which one has
+    more parts share the numbers of those parts that both have.
+
+    Args:
+        key: non-negative integers.
+    """
+
+    def __init__(self, *key: int) -> None:
+        self._key = key
+        self._streams: dict[str, np.random.Generator] = {}
+
+    def __getitem__(self, name: str) -> np.random.Generator:
+        if name not in self._streams:
+            self._streams[name] = numpy_generator(*self._key, zlib.crc32(name.encode()))
+        return self._streams[name]
+
+
+Source = np.random.Generator | NamedStreams
+"""Where random numbers come from: one stream for all of them, or one for each name."""
+
+
+def stream(source: Source, name: str) -> np.random.Generator:
+    """The stream of that name; of a source that is one stream, that stream."""
+    return source[name] if isinstance(source, NamedStreams) else source

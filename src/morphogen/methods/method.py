@@ -188,6 +188,7 @@ class SampleRequest:
             own choice.
         solver: name of a file of ``mathematics.solvers``, where the method is a denoiser; None for its own choice.
         guidance: weight of the condition, where the method is a conditioned denoiser; None for its own choice.
+        image_guidance: weight of the image in register, where the method has two guidances; None for its own choice.
         guidance_interval: lowest and highest noise level that is guided; None for its own choice.
         size: height and width of the images, where the method is a denoiser and they are larger than those of training.
         overlap: pixels that the windows share at least through which such images are seen; None for its own choice.
@@ -203,6 +204,7 @@ class SampleRequest:
     truncation: float | None = None
     solver: str | None = None
     guidance: float | None = None
+    image_guidance: float | None = None
     guidance_interval: tuple[float, float] | None = None
     size: tuple[int, int] | None = None
     overlap: int | None = None
@@ -274,6 +276,7 @@ class ImageLearner(Trainable):
         conditional: whether it cannot, may or must be conditioned on something.
         reads_text: whether one of its conditions may be a free text.
         takes_context: whether it can be told an image in register, as a mask.
+        needs_context: whether it must be told one.
         translates: whether it makes its images from those of another set.
         learns_from: whether it needs a trained method to learn from.
         learns_captions: whether it learns which captions belong to which images, and is told nothing else.
@@ -288,6 +291,7 @@ class ImageLearner(Trainable):
     conditional: ClassVar[Literal["no", "may", "must"]] = "no"
     reads_text: ClassVar[bool] = False
     takes_context: ClassVar[bool] = False
+    needs_context: ClassVar[bool] = False
     translates: ClassVar[bool] = False
     learns_from: ClassVar[bool] = False
     learns_captions: ClassVar[bool] = False

@@ -10,6 +10,10 @@ pairs push each other apart until none is left, on a torus, where the fraction i
 wall. The first steps use larger axes, which spreads the fibers as a resin that wets them all does. Opposite
 edges of an image fit together; cut crops if that matters.
 
+What is asked for "after packing" leaves every fiber at its place: some can be left out, all can become thinner or stand
+straighter, as a smaller ellipse inside of one that met no other meets none either. The same bundle with thicker fibers,
+or more of them, is then the one before these changes.
+
 Whether two ellipses overlap: Perram and Wertheim, J. Comput. Phys. 58 (1985) 409. With shape matrices A and
 B (squared semi-axes) and R from centre to centre,
 
@@ -31,6 +35,7 @@ from pydantic import Field
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.phantom import KindSettings, Scene
 from morphogen.problems import Problem
 
@@ -63,6 +68,19 @@ class Settings(KindSettings):
     tilt_spread_deg: Annotated[
         float, Field(ge=0, le=30, description="standard deviation of each of the two tilts, degrees")
     ] = 10.0
+    lean_deg: Annotated[float, Field(ge=0, le=50, description="tilt that all fibers have in common, degrees")] = 0.0
+    lean_direction_deg: Annotated[
+        float, Field(ge=0, le=360, description="where they lean in common, from right towards down, degrees")
+    ] = 0.0
+    left_out: Annotated[
+        float, Field(ge=0, le=0.9, description="share of the fibers that are left out after packing")
+    ] = 0.0
+    thinned: Annotated[
+        float, Field(ge=0, le=0.8, description="share of their diameter that fibers lose after packing")
+    ] = 0.0
+    straightened: Annotated[
+        float, Field(ge=0, le=1, description="share of their tilt that fibers lose after packing")
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,14 +112,14 @@ class Fibers:
         return float((math.pi / 4 * self.diameters * self.long_axes).sum() / math.prod(self.window))
 
 
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generator: np.random.Generator) -> Scene:
+def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
     """A bundle of fibers.
 
     Args:
         settings: its parameters.
         size: height and width in pixels, at least four diameters.
         spacing_um: side of a pixel.
-        generator: source of all randomness.
+        source: of all randomness.
 
     Raises:
         Problem: the window is too small for the fibers, a fiber is smaller than two pixels, or the fibers
@@ -113,8 +131,8 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
             f"fibers of diameter {diameter_px:.3g} pixels do not fit {size[0]} x {size[1]} pixels",
             do="choose a diameter between two pixels and a quarter of the window",
         )
-    fibers = pack(settings, (size[0] * spacing_um, size[1] * spacing_um), generator)
-    reflectance, labels = _draw(fibers, size, spacing_um, generator)
+    fibers = _as_drawn(pack(settings, (size[0] * spacing_um, size[1] * spacing_um), source), settings)
+    reflectance, labels = _draw(fibers, size, spacing_um, source)
     parameters = {
         "fiber_volume_fraction_asked": settings.fiber_volume_fraction,
         "fiber_volume_fraction": float(labels.mean()),
@@ -123,6 +141,8 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
         "diameter_spread_asked": settings.diameter_spread,
         "diameter_spread": float(fibers.diameters.std() / fibers.diameters.mean()),
         "tilt_spread_deg": settings.tilt_spread_deg,
+        "lean_deg": settings.lean_deg,
+        "lean_direction_deg": settings.lean_direction_deg,
         "mean_tilt_deg": math.degrees(fibers.tilts.mean()),
         "fibers": float(len(fibers.diameters)),
     }
@@ -133,7 +153,7 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
     return Scene(reflectance, labels, parameters, caption)
 
 
-def pack(settings: Settings, window: tuple[float, float], generator: np.random.Generator) -> Fibers:
+def pack(settings: Settings, window: tuple[float, float], source: Source) -> Fibers:
     """Fibers of the chosen volume fraction, none of which overlaps another.
 
     The number of fibers is the one that comes nearest, and all diameters are then scaled by one factor
@@ -142,7 +162,7 @@ def pack(settings: Settings, window: tuple[float, float], generator: np.random.G
     Args:
         settings: the parameters.
         window: height and width of the torus in micrometres.
-        generator: source of all randomness.
+        source: of all randomness.
 
     Raises:
         Problem: the relaxation does not end.
@@ -152,17 +172,31 @@ def pack(settings: Settings, window: tuple[float, float], generator: np.random.G
     mean_area = math.pi / 4 * settings.fiber_diameter_um**2 * (1 + settings.diameter_spread**2)
     most = 8 + math.ceil(1.5 * settings.fiber_volume_fraction * area / mean_area)
     diameters = settings.fiber_diameter_um * np.exp(
-        math.sqrt(variance_log) * generator.standard_normal(most) - variance_log / 2
+        math.sqrt(variance_log) * stream(source, "diameter").standard_normal(most) - variance_log / 2
     )
-    slopes = np.tan(math.radians(settings.tilt_spread_deg)) * generator.standard_normal((most, 2))
+    slopes = np.tan(math.radians(settings.tilt_spread_deg)) * stream(source, "slope").standard_normal((most, 2))
+    lean, direction = math.radians(settings.lean_deg), math.radians(settings.lean_direction_deg)
+    slopes += math.tan(lean) * np.array([math.sin(direction), math.cos(direction)])
     tilts = np.minimum(np.arctan(np.hypot(slopes[:, 0], slopes[:, 1])), LARGEST_TILT)
     azimuths = np.arctan2(slopes[:, 0], slopes[:, 1])
     fractions = np.cumsum(math.pi / 4 * diameters**2 / np.cos(tilts)) / area
     count = 1 + int(np.argmin(np.abs(fractions - settings.fiber_volume_fraction)))
     diameters = diameters[:count] * math.sqrt(settings.fiber_volume_fraction / fractions[count - 1])
-    start = generator.uniform((0.0, 0.0), window, (count, 2))
+    start = stream(source, "start").uniform((0.0, 0.0), window, (count, 2))
     fibers = Fibers(start, diameters, tilts[:count], azimuths[:count], window)
     return _relax(fibers)
+
+
+def _as_drawn(fibers: Fibers, settings: Settings) -> Fibers:
+    """What is left of packed fibers, each at its place."""
+    kept = max(1, round(len(fibers.diameters) * (1 - settings.left_out)))
+    return Fibers(
+        fibers.centres[:kept],
+        fibers.diameters[:kept] * (1 - settings.thinned),
+        fibers.tilts[:kept] * (1 - settings.straightened),
+        fibers.azimuths[:kept],
+        fibers.window,
+    )
 
 
 def _relax(fibers: Fibers) -> Fibers:
@@ -232,11 +266,13 @@ def _contact(apart: NDArray[np.float64], A: NDArray[np.float64], B: NDArray[np.f
 
 
 def _draw(
-    fibers: Fibers, size: tuple[int, int], spacing_um: float, generator: np.random.Generator
+    fibers: Fibers, size: tuple[int, int], spacing_um: float, source: Source
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     count = len(fibers.diameters)
-    grey = FIBER + 0.05 * generator.standard_normal(count)
-    texture = gaussian_filter(generator.standard_normal(size), 2.0, mode="wrap") * (4 * math.sqrt(math.pi))
+    grey = FIBER + 0.05 * stream(source, "grey").standard_normal(count)
+    texture = gaussian_filter(stream(source, "texture").standard_normal(size), 2.0, mode="wrap") * (
+        4 * math.sqrt(math.pi)
+    )
     image = MATRIX + 0.02 * texture
     labels = np.zeros(size, dtype=np.uint8)
     long, short = fibers.long_axes / (2 * spacing_um), fibers.diameters / (2 * spacing_um)  # in pixels

@@ -14,6 +14,10 @@ No edge effect: a disc of radius r meets a window H x W if (to the corners) its 
 (H + 2r)(W + 2r). Weighting the lognormal density by that area gives a mixture of three lognormals, which is
 drawn without truncation.
 
+A layer of cement on every grain makes the pores smaller where they are, a negative one (grains that dissolve) larger.
+The chords of the pores along any line are exponential, as it meets discs as a Poisson process of intensity 2 rho E[R]:
+with a layer c on the radii their mean is 1 / (2 rho (E[R] + c)).
+
 Where grains overlap, a pixel belongs to the one of largest power r^2 - d^2, d the distance from its centre:
 contacts are straight, as those of compacted grains.
 """
@@ -27,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
+from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.phantom import KindSettings, Scene
 from morphogen.problems import Problem
 
@@ -53,16 +58,20 @@ class Settings(KindSettings):
         bool,
         Field(description="1: stop at the grain nearest to the porosity; 0: Poisson number of grains"),
     ] = True
+    cement_um: Annotated[
+        float,
+        Field(ge=-1e5, le=1e5, description="layer on every grain, on top of the porosity; negative: grains dissolve"),
+    ] = 0.0
 
 
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generator: np.random.Generator) -> Scene:
+def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
     """A rock.
 
     Args:
         settings: its parameters.
         size: height and width in pixels, at least four mean radii.
         spacing_um: side of a pixel.
-        generator: source of all randomness.
+        source: of all randomness.
 
     Raises:
         Problem: the window is too small for the grains, or a grain is smaller than a pixel.
@@ -73,7 +82,7 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
             f"grains of radius {radius_px:.3g} pixels do not fit {size[0]} x {size[1]} pixels",
             do="choose a radius between one pixel and a quarter of the window",
         )
-    grains, pores = throw_grains(settings, size, spacing_um, generator)
+    grains, pores = throw_grains(settings, size, spacing_um, source)
     labels = pores.astype(np.uint8)
     parameters = {
         "porosity_asked": settings.porosity,
@@ -81,18 +90,22 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
         "grain_radius_um": settings.grain_radius_um,
         "radius_spread": settings.radius_spread,
         "exact": float(settings.exact),
+        "cement_um": settings.cement_um,
         "grains": float(len(grains)),
     }
     caption = (
         f"microCT slice of a rock phantom, porosity {labels.mean():.2f}, grain radius {settings.grain_radius_um:.0f} um"
     )
-    return Scene(_reflectance(grains, size, spacing_um, generator), labels, parameters, caption)
+    return Scene(_reflectance(grains, size, spacing_um, source), labels, parameters, caption)
 
 
 def throw_grains(
-    settings: Settings, size: tuple[int, int], spacing_um: float, generator: np.random.Generator
+    settings: Settings, size: tuple[int, int], spacing_um: float, source: Source
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The grains that meet a window, and the pores that they leave.
+
+    Grain k has the numbers that came k-th under each name. So with named streams another porosity takes away the last
+    grains or adds some, and another radius lets the same grains grow.
 
     Returns:
         Grains ``(n, 3)``: y and x of the centre from the upper left corner of the window, and radius,
@@ -108,16 +121,16 @@ def throw_grains(
 
     def throw(count: int) -> NDArray[np.float64]:
         # r^k times a lognormal density is that density with its log mean moved by k variances.
-        order = generator.choice(3, size=count, p=weights / weights.sum())
+        order = stream(source, "order").choice(3, size=count, p=weights / weights.sum())
         log_mean = math.log(mean) - variance_log / 2 + order * variance_log
-        radius = np.exp(log_mean + math.sqrt(variance_log) * generator.standard_normal(count))
-        y = generator.uniform(-radius, height + radius)
-        x = generator.uniform(-radius, width + radius)
+        radius = np.exp(log_mean + math.sqrt(variance_log) * stream(source, "radius").standard_normal(count))
+        y = stream(source, "y").uniform(-radius, height + radius)
+        x = stream(source, "x").uniform(-radius, width + radius)
         return np.stack([y, x, radius], axis=1)
 
     if not settings.exact:
-        grains = throw(int(generator.poisson(expected)))
-        return grains, _first_cover(grains, size, spacing_um) == len(grains)
+        grains = throw(int(stream(source, "count").poisson(expected)))
+        return _cemented(grains, _first_cover(grains, size, spacing_um) == len(grains), settings, size, spacing_um)
 
     grains = throw(math.ceil(1.1 * expected) + 10)
     first = _first_cover(grains, size, spacing_um)
@@ -127,7 +140,18 @@ def throw_grains(
     covered_by = np.bincount(first.ravel(), minlength=len(grains) + 1)  # new pixels that grain k covers
     porosity_after = 1 - np.concatenate([[0], np.cumsum(covered_by[:-1])]) / first.size
     count = int(np.argmin(np.abs(porosity_after - settings.porosity)))
-    return grains[:count], first >= count
+    return _cemented(grains[:count], first >= count, settings, size, spacing_um)
+
+
+def _cemented(
+    grains: NDArray[np.float64], pores: NDArray[np.bool_], settings: Settings, size: tuple[int, int], spacing_um: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The grains with their layer of cement, each at its place, and the pores that are left."""
+    if not settings.cement_um:
+        return grains, pores
+    grains = grains.copy()
+    grains[:, 2] = np.maximum(grains[:, 2] + settings.cement_um, 1e-3 * spacing_um)  # a grain of none covers nothing
+    return grains, _first_cover(grains, size, spacing_um) == len(grains)
 
 
 def _first_cover(grains: NDArray[np.float64], size: tuple[int, int], spacing_um: float) -> NDArray[np.int64]:
@@ -140,10 +164,10 @@ def _first_cover(grains: NDArray[np.float64], size: tuple[int, int], spacing_um:
 
 
 def _reflectance(
-    grains: NDArray[np.float64], size: tuple[int, int], spacing_um: float, generator: np.random.Generator
+    grains: NDArray[np.float64], size: tuple[int, int], spacing_um: float, source: Source
 ) -> NDArray[np.float64]:
-    grey = generator.choice(MINERALS, size=len(grains), p=MINERAL_SHARES)
-    grey = np.append(grey + 0.03 * generator.standard_normal(len(grains)), PORE)
+    grey = stream(source, "mineral").choice(MINERALS, size=len(grains), p=MINERAL_SHARES)
+    grey = np.append(grey + 0.03 * stream(source, "grey").standard_normal(len(grains)), PORE)
     largest, second = np.full((2, *size), -1e3 * spacing_um**2)  # far outside of any grain
     owner = np.full(size, len(grains), dtype=np.int64)
     inside = np.zeros(size)
@@ -160,7 +184,7 @@ def _reflectance(
     # centres) per length. The line is about a pixel wide, and only where both grains cover.
     radius = np.append(grains[:, 2], 1.0)[owner]
     contact = np.exp(-(((largest - second) / (2.0 * radius * spacing_um)) ** 2)) * (second > 0)
-    texture = gaussian_filter(generator.standard_normal(size), 1.5) * (2 * math.sqrt(math.pi) * 1.5)
+    texture = gaussian_filter(stream(source, "texture").standard_normal(size), 1.5) * (2 * math.sqrt(math.pi) * 1.5)
     solid = grey[owner] * (1 - CONTACT * contact) + 0.02 * texture
     reflectance: NDArray[np.float64] = np.clip(PORE + (solid - PORE) * inside, 0, 1)
     return reflectance

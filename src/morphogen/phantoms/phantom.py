@@ -5,8 +5,10 @@ its default parameters; ``VARIATION``, the modest ranges from which ``phantoms``
 ``Settings``, its typed parameters; and ``scene``, which draws exact geometry into a ``Scene``. Lengths are
 physical (micrometres or millimetres), so a finer spacing shows more of the same thing.
 
-The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera
-draw from streams of their own: another camera photographs the same geometry.
+The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera draw from
+streams of their own: another camera photographs the same geometry. ``coupled`` gives every use of chance in the
+geometry its own stream too, so that two phantoms of one seed with other parameters differ only in what the parameters
+change, as far as the geometry allows. It is not the default, as it gives other phantoms than one stream does.
 """
 
 import importlib
@@ -22,12 +24,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Origin, Picture
-from morphogen.mathematics.randomness import numpy_generator
+from morphogen.mathematics.randomness import NamedStreams, Source, numpy_generator
 from morphogen.phantoms.camera import Camera, PixelType
 from morphogen.problems import Problem, as_problem
 
-_NOT_KINDS = {"phantom", "camera"}
-_VARIATION, _GEOMETRY, _CAMERA = range(30, 33)  # purposes of the random streams, apart from all others
+_NOT_KINDS = {"phantom", "camera", "edits"}
+_VARIATION, _GEOMETRY, _CAMERA, _COUPLED = range(30, 34)  # purposes of the random streams, apart from all others
 
 
 class KindSettings(BaseModel):
@@ -96,6 +98,15 @@ def phantom_kinds() -> list[str]:
     return sorted(_modules())
 
 
+def variation_of(kind: str) -> Mapping[str, tuple[float, float]]:
+    """The modest ranges within which specimens of a kind vary, by parameter.
+
+    Raises:
+        Problem: the kind is unknown.
+    """
+    return _module(kind).VARIATION
+
+
 def parameters_of(kind: str) -> tuple[Parameter, ...]:
     """The parameters of a kind.
 
@@ -124,6 +135,7 @@ def phantom(
     spacing_um: float | None = None,
     dtype: PixelType = "uint8",
     camera: Camera | None = None,
+    coupled: bool = False,
     parameters: Mapping[str, float | None] | Mapping[str, float] | None = None,
     **more: float | None,
 ) -> Phantom:
@@ -137,6 +149,8 @@ def phantom(
         spacing_um: height and width of a pixel; the kind's own where None.
         dtype: "uint8" or "uint16".
         camera: what photographs it; a clean scan where None.
+        coupled: draw it so that another phantom of this seed and specimen, also coupled, with other parameters is the
+            same thing but for what these change.
         parameters: parameters of the kind, see ``parameters_of``; a mapping suits names that a person wrote.
         more: the same, as keywords: ``porosity=0.3``.
 
@@ -147,7 +161,8 @@ def phantom(
     settings = _settings(module, {**(parameters or {}), **more})
     spacing = module.SPACING_UM if spacing_um is None else float(spacing_um)
     _check(kind, size, seed, specimen, spacing, dtype)
-    scene: Scene = module.scene(settings, size, spacing, numpy_generator(seed, _GEOMETRY, specimen))
+    source: Source = NamedStreams(seed, _COUPLED, specimen) if coupled else numpy_generator(seed, _GEOMETRY, specimen)
+    scene: Scene = module.scene(settings, size, spacing, source)
     pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, _CAMERA, specimen))
     return Phantom(
         picture=Picture(
@@ -239,7 +254,7 @@ class _Kind(Protocol):
     VARIATION: Mapping[str, tuple[float, float]]
     Settings: type[KindSettings]
 
-    scene: Callable[[KindSettings, tuple[int, int], float, np.random.Generator], Scene]
+    scene: Callable[[KindSettings, tuple[int, int], float, Source], Scene]
 
 
 def _modules() -> dict[str, _Kind]:

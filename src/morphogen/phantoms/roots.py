@@ -12,6 +12,9 @@ gravity. All axes grow together until the length inside the window, summed over 
 last step is cut to hit it. Axes also start and live beside the window, so that roots both enter and leave
 it at the sides. A window much deeper than 30 mm needs more length, or fewer laterals, to fill it.
 
+What is asked for "after growth" leaves every root at its place: laterals can be left out, with what grows on them, and
+all roots can be made thicker or thinner.
+
 The geometry is exact: an axis is a polyline whose radius falls linearly with arc length from base to tip,
 and a pixel is root if its centre is nearer to a segment than the radius at the nearest point of that
 segment. Lengths, tips and branching points inside the window are counted on the polylines, not on the
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
+from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.phantom import KindSettings, Scene
 from morphogen.problems import Problem
 
@@ -75,6 +79,12 @@ class Settings(KindSettings):
     gravitropism_per_mm: Annotated[
         float, Field(ge=0, le=10, description="how fast a main root turns towards gravity, per mm")
     ] = 0.2
+    laterals_kept: Annotated[
+        float, Field(ge=0, le=1, description="share of the laterals that are kept after growth")
+    ] = 1.0
+    thickened: Annotated[
+        float, Field(ge=0.3, le=3, description="diameters after growth over those that the roots grew with")
+    ] = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +97,10 @@ class _Axis:
     next_lateral: float  # arc length
     longest: float  # length at which it stops
     points: list[tuple[float, float]]
+    path: tuple[int, ...]  # number of the main root, then those of the laterals on each other
+    chance: np.random.Generator
     length: float = 0.0
+    laterals: int = 0
     grows: bool = True
 
 
@@ -99,21 +112,23 @@ class Root:
         points: ``(n, 2)`` y and x in mm, from the base to the tip; it may start and end outside the window.
         radii: ``(n,)`` in mm.
         order: 0 for a main root, 1 for its laterals, and so on.
+        path: number of the main root, then that of the lateral on it, and so on.
     """
 
     points: NDArray[np.float64]
     radii: NDArray[np.float64]
     order: int
+    path: tuple[int, ...] = ()
 
 
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generator: np.random.Generator) -> Scene:
+def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
     """A root system.
 
     Args:
         settings: its parameters.
         size: height and width in pixels, at least eight main diameters.
         spacing_um: side of a pixel.
-        generator: source of all randomness.
+        source: of all randomness.
 
     Raises:
         Problem: the window is too small for the roots, a root is thinner than a pixel, or the roots would
@@ -133,13 +148,13 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
             f"{asked:.4g} mm of root would fill a window of {window[0]:.3g} x {window[1]:.3g} mm",
             do=f"choose at most {most:.3g} mm, or thinner roots",
         )
-    roots = grow(settings, asked, window, generator)
-    reflectance, labels = _draw(roots, size, spacing_um / 1000, generator)
+    roots = _as_drawn(grow(settings, asked, window, source), settings, source)
+    reflectance, labels = _draw(roots, size, spacing_um / 1000, source)
     length = sum(length_inside(root.points, window) for root in roots)
     parameters = {
         "total_length_mm_asked": asked,
         "total_length_mm": length,
-        "root_diameter_mm": settings.root_diameter_mm,
+        "root_diameter_mm": settings.root_diameter_mm * settings.thickened,
         "root_area_fraction": float(labels.mean()),
         "tips": float(sum(_is_inside(root.points[-1], window) for root in roots)),
         "branches": float(sum(root.order > 0 and _is_inside(root.points[0], window) for root in roots)),
@@ -148,22 +163,24 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, generato
         "lateral_angle_deg": settings.lateral_angle_deg,
         "branching_orders": float(settings.branching_orders),
         "gravitropism_per_mm": settings.gravitropism_per_mm,
+        "laterals_kept": settings.laterals_kept,
     }
     said = f"{length:.0f}" if length >= 10 else f"{length:.1f}"  # more digits tell nothing that an image shows
-    caption = f"scan of a root phantom, total root length {said} mm, root diameter {settings.root_diameter_mm:.2f} mm"
+    diameter = settings.root_diameter_mm * settings.thickened
+    caption = f"scan of a root phantom, total root length {said} mm, root diameter {diameter:.2f} mm"
     return Scene(reflectance, labels, parameters, caption)
 
 
-def grow(
-    settings: Settings, length_mm: float, window: tuple[float, float], generator: np.random.Generator
-) -> list[Root]:
+def grow(settings: Settings, length_mm: float, window: tuple[float, float], source: Source) -> list[Root]:
     """Roots whose length inside the window is the asked one.
+
+    With named streams each axis has its own, so that what happens to one does not change the others.
 
     Args:
         settings: the parameters.
         length_mm: total length inside the window, summed over all axes.
         window: height and width in mm.
-        generator: source of all randomness.
+        source: of all randomness.
     """
     height, width = window
     beside = min(0.25 * width, 3 * settings.main_spacing_mm)  # roots also live this far outside
@@ -172,29 +189,31 @@ def grow(
     axes: list[_Axis] = []
     remaining = length_mm
 
-    def lateral_distance() -> float:
-        return settings.lateral_spacing_mm * float(generator.gamma(4.0)) / 4
+    def lateral_distance(chance: np.random.Generator) -> float:
+        return settings.lateral_spacing_mm * float(chance.gamma(4.0)) / 4
 
     def sow(x: float) -> None:
-        start = -diameter - 0.15 * height * generator.uniform()  # some are ahead of others
-        heading = 0.2 * generator.standard_normal()
-        axes.append(_Axis(0, heading, diameter, lateral_distance(), math.inf, [(start, x)]))
+        path = (sum(axis.order == 0 for axis in axes),)
+        chance = stream(source, f"root {path}")
+        start = -diameter - 0.15 * height * chance.uniform()  # some are ahead of others
+        heading = 0.2 * chance.standard_normal()
+        axes.append(_Axis(0, heading, diameter, lateral_distance(chance), math.inf, [(start, x)], path, chance))
 
     for main in range(mains):
         # A single root stands in the middle third; several are spread with jitter.
-        jitter = generator.uniform(0.3, 0.7)
+        jitter = stream(source, "place").uniform(0.3, 0.7)
         sow(-beside + (main + jitter) / mains * (width + 2 * beside) if mains > 1 else width * (1 + jitter) / 3)
 
     while remaining > 0:
         if not any(axis.grows for axis in axes):  # all have left: another plant
-            sow(float(generator.uniform(0, width)))
+            sow(float(stream(source, "place").uniform(0, width)))
         for axis in list(axes):
             if not axis.grows:
                 continue
             step = STEP * diameter * SLOWER**axis.order
             gravitropism = settings.gravitropism_per_mm * 0.5**axis.order
             axis.heading += -gravitropism * axis.heading * step
-            axis.heading += WANDER * math.sqrt(step / diameter) * generator.standard_normal()
+            axis.heading += WANDER * math.sqrt(step / diameter) * axis.chance.standard_normal()
             y, x = axis.points[-1]
             end = y + step * math.cos(axis.heading), x + step * math.sin(axis.heading)
             low, high = _shares_inside((y, x), end, window)
@@ -215,22 +234,38 @@ def grow(
             if axis.order < settings.branching_orders and axis.length - UNBRANCHED * diameter > axis.next_lateral:
                 node = round(axis.next_lateral / step)
                 (y0, x0), (y1, x1) = axis.points[node], axis.points[node + 1]
-                side = generator.choice((-1.0, 1.0))
-                angle = math.radians(settings.lateral_angle_deg + 8 * generator.standard_normal())
+                path = (*axis.path, axis.laterals)
+                chance = stream(source, f"root {path}")
+                side = chance.choice((-1.0, 1.0))
+                angle = math.radians(settings.lateral_angle_deg + 8 * chance.standard_normal())
                 heading = math.atan2(x1 - x0, y1 - y0) + side * angle
                 heading = (heading + math.pi) % (2 * math.pi) - math.pi
                 thin = axis.diameter * THINNER
-                longest = LATERAL * SHORTER**axis.order * diameter * float(generator.uniform(0.5, 1.5))
-                axes.append(_Axis(axis.order + 1, heading, thin, lateral_distance(), longest, [(y0, x0)]))
-                axis.next_lateral += lateral_distance()
+                longest = LATERAL * SHORTER**axis.order * diameter * float(chance.uniform(0.5, 1.5))
+                distance = lateral_distance(chance)
+                axes.append(_Axis(axis.order + 1, heading, thin, distance, longest, [(y0, x0)], path, chance))
+                axis.next_lateral += lateral_distance(axis.chance)
+                axis.laterals += 1
 
     roots = []
     for axis in axes:
         if len(axis.points) > 1:
             points = np.array(axis.points)
             length = np.concatenate([[0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
-            roots.append(Root(points, axis.diameter / 2 * (1 - TAPER * length / length[-1]), axis.order))
+            roots.append(Root(points, axis.diameter / 2 * (1 - TAPER * length / length[-1]), axis.order, axis.path))
     return roots
+
+
+def _as_drawn(roots: list[Root], settings: Settings, source: Source) -> list[Root]:
+    """What is left of grown roots, each at its place; a lateral goes with the one that it grows on."""
+    kept: dict[tuple[int, ...], Root] = {}
+    for root in roots:  # a parent comes before its laterals
+        if root.order and settings.laterals_kept < 1:
+            stays = stream(source, f"kept {root.path}").uniform() < settings.laterals_kept
+            if root.path[:-1] not in kept or not stays:
+                continue
+        kept[root.path] = Root(root.points, root.radii * settings.thickened, root.order, root.path)
+    return list(kept.values())
 
 
 def length_inside(points: NDArray[np.float64], window: tuple[float, float]) -> float:
@@ -267,14 +302,14 @@ def _is_inside(point: NDArray[np.float64], window: tuple[float, float]) -> bool:
 
 
 def _draw(
-    roots: list[Root], size: tuple[int, int], spacing: float, generator: np.random.Generator
+    roots: list[Root], size: tuple[int, int], spacing: float, source: Source
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     labels = np.zeros(size, dtype=np.uint8)
     inside, light = np.zeros((2, *size))
     y = (np.arange(size[0]) + 0.5) * spacing
     x = (np.arange(size[1]) + 0.5) * spacing
     for root in roots:
-        tone = 1 + 0.06 * generator.standard_normal()
+        tone = 1 + 0.06 * stream(source, f"tone {root.path}").standard_normal()
         for (y0, x0), (y1, x1), r0, r1 in zip(
             root.points[:-1], root.points[1:], root.radii[:-1], root.radii[1:], strict=True
         ):
@@ -295,7 +330,7 @@ def _draw(
             np.maximum(inside[place], cover, out=inside[place])
             np.maximum(light[place], tone * round_ * (cover > 0), out=light[place])
     # Soil: soft clods and fine grain.
-    noise = generator.standard_normal((2, *size))
+    noise = stream(source, "soil").standard_normal((2, *size))
     clods = gaussian_filter(noise[0], 5.0) * (10 * math.sqrt(math.pi))
     grain = gaussian_filter(noise[1], 1.2) * (2.4 * math.sqrt(math.pi))
     soil = BACKGROUND + 0.025 * clods + 0.03 * grain

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from morphogen.images.conditions import CAPTION, Conditions, TextCondition, listed
+from morphogen.images.conditions import CAPTION, TEXTS, Conditions, TextCondition, listed
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.labels import CLASS
 from morphogen.methods.method import method_class, method_names
@@ -18,24 +18,27 @@ _DIRECTION = re.compile(r"\b(horizontal|vertical|upright|steep|flat|along [xy])"
 
 
 def text_condition(method: str, conditions: Sequence[str], folder: Path | str | None) -> TextCondition | None:
-    """How the captions among the conditions are read, where the method reads texts.
+    """How the text among the conditions, a caption or an instruction, is read, where the method reads texts.
 
     Raises:
-        Problem: no text encoder can be found, or one is given and there is nothing to read.
+        Problem: no text encoder can be found, one is given and there is nothing to read, or there are two texts.
     """
-    if CAPTION not in conditions or not learner_class(method).reads_text:
+    read = [name for name in conditions if name in TEXTS]
+    if not read or not learner_class(method).reads_text:
         if folder is not None:
             able = listed(n for n in method_names() if method_class(n).reads_text and not method_class(n).learns_from)
             raise Problem(
                 f"a text encoder is given, and {method} reads no captions"
-                if CAPTION in conditions
+                if read
                 else "a text encoder is given, and caption is no condition",
                 do=f"leave it out, or condition one of {able} on caption",
             )
         return None
+    if len(read) > 1:
+        raise Problem(f"{' and '.join(read)} are two texts, and one is read", do="leave one of them out")
     found = text_encoder(folder)
     place = None if folder is None else str(Path(folder).absolute())
-    return TextCondition(name=CAPTION, encoder=found.sha256, width=found.width, folder=place)
+    return TextCondition(name=read[0], encoder=found.sha256, width=found.width, folder=place)
 
 
 def encoder_of(conditions: Conditions, folder: Path | str | None = None) -> TextEncoder | None:

@@ -72,7 +72,7 @@ def distil(
         raise Problem(f"{teacher.folder} was stopped before its denoiser began to learn", do="go on with its training")
     record = teacher.record
     told = record.context
-    if context is not None and (told is None or told.kind == "masks"):
+    if context is not None and (told is None or told.kind != "images"):
         raise Problem("the teacher is told no other images", do="leave them out")
     if told is not None and told.kind == "images" and context is None:
         raise Problem("the teacher is told another image of each place", do="name the folder of those images")
@@ -87,7 +87,7 @@ def distil(
         symmetries=frozenset(record.images.symmetries), augmentations=frozenset(record.augmentations), seed=seed,
         with_masks=record.with_masks, conditions=record.conditions.names,
         text_encoder=record.conditions.text.folder if record.conditions.text is not None else None,
-        context="masks" if told is not None and told.kind == "masks" else context, precision=precision,
+        context=told.kind if told is not None and told.kind != "images" else context, precision=precision,
         compiled=compiled, go_on=go_on, save_every_seconds=save_every_seconds, cpu=cpu, on_report=on_report,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from morphogen.images.conditions import CAPTION, Conditions, TextCondition, known_as, listed
-from morphogen.images.context import Context
+from morphogen.images.context import Context, FromImages
 from morphogen.images.cropping import (
     SOURCE_PLACES,
     Batches,
@@ -83,7 +83,7 @@ def train(
     conditions: Sequence[str] = (),
     fraction: str | None = None,
     text_encoder: Path | str | None = None,
-    context: ImageSet | Literal["masks"] | None = None,
+    context: ImageSet | FromImages | None = None,
     sources: ImageSet | None = None,
     teacher: Run | None = None,
     augmentations: frozenset[str] | None = None,
@@ -116,11 +116,12 @@ def train(
         fraction: what that fraction is called, "porosity".
         text_encoder: folder of the encoder that reads captions, where "caption" is a condition and the method reads
             texts; by default MiniLM, from its package.
-        context: what a denoising method is told of each image beside conditions: its mask, or another image of the
-            same place, of the same name and size. It makes images for such masks or images, then.
+        context: what a denoising method is told of each image beside conditions: its mask ("masks"), its edges
+            ("edges"), or another image of the same place, of the same name and size. It makes images for such masks,
+            edges or images, then.
         sources: for a method that translates: the set that it makes such images from.
-        teacher: for a method that learns from another: the trained run; see ``training.distil``, which calls this
-            with all that has to be as it was there.
+        teacher: for a method that learns from another: the trained run; see ``training.distil`` and
+            ``training.control``, which call this with all that has to be as it was there.
         augmentations: what a discriminator may see done to images; by default what the symmetries allow, see
             ``specimens.specimen.augmentations``.
         precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere.
@@ -281,7 +282,7 @@ class _Asked:
     conditions: tuple[str, ...]
     fraction: str | None
     text: TextCondition | None
-    told: ImageSet | Literal["masks"] | None
+    told: ImageSet | FromImages | None
     sources: ImageSet | None
     teacher: Run | None
     augmentations: frozenset[str]
@@ -364,7 +365,8 @@ class _Asked:
     def _check_against(self, known: RunRecord) -> None:
         """Refuse a student of other images than its teacher's, or of other conditions."""
         names, dtype = known.conditions.names, self.images[0].pixels.dtype.name
-        told = None if self.context is None else (self.context.kind, self.context.channels)
+        # What steers a run is told to it from outside: the run itself has seen none of it.
+        told = None if self.context is None or self.kind.needs_context else (self.context.kind, self.context.channels)
         for what, taught, wanted in (
             ("crops of", known.shape[1:], self.size),
             ("masks:", known.with_masks, self.with_masks),
@@ -389,7 +391,9 @@ def require_teacher(method: str, teacher: Run | None) -> None:
     """
     learns = learner_class(method).learns_from
     if teacher is None and learns:
-        raise Problem(f"{method} learns from a trained run", do="name one: morphogen distil RUN IMAGES")
+        raise Problem(
+            f"{method} learns from a trained run", do="name one: morphogen distil RUN IMAGES, or morphogen control"
+        )
     if teacher is not None and not learns:
         raise Problem(f"{method} learns from images alone", do="leave the teacher out")
     if teacher is not None:
@@ -435,20 +439,23 @@ def require_conditions(method: str, conditions: Sequence[str]) -> None:
         )
 
 
-def require_context(
-    method: str, images: ImageSet, told: ImageSet | Literal["masks"] | None, *, with_masks: bool
-) -> None:
+def require_context(method: str, images: ImageSet, told: ImageSet | FromImages | None, *, with_masks: bool) -> None:
     """Refuse images in register that a method cannot be told.
 
     Raises:
         Problem: what is wrong, and what to do.
     """
+    if told is None and learner_class(method).needs_context:
+        raise Problem(
+            f"{method} needs an image in register with each image",
+            do="give triples, or the other images, masks or edges as the context",
+        )
     if told is None:
         return
     if not learner_class(method).takes_context:
         able = listed(n for n in method_names() if method_class(n).takes_context and not method_class(n).learns_from)
         raise Problem(f"{method} can be told no mask and no other image", do=f"leave it out, or choose among {able}")
-    if isinstance(told, str) and with_masks:
+    if isinstance(told, str) and told == "masks" and with_masks:
         raise Problem("masks are both to be told and to be made", do="choose one of the two")
     Context.of(told, images)
 
