@@ -94,7 +94,7 @@ def test_what_it_says_of_itself_is_true(name):
         with pytest.raises(Problem, match=f"{name} needs"):
             require_sound(name, picture, Instruction(**{n: everything[n] for n in kind.needs - {part}}))
     if kind.model:
-        with pytest.raises(Problem, match=f"{name} works with .*: name its folder"):
+        with pytest.raises(Problem, match=f"{name} works with .*: name the folder"):
             edit(name, small.images(), asked, settings=small.settings)
     with pytest.raises(Problem, match="'stength' is not a known key"):
         editor_settings(name, small.settings | {"stength": 1})
