@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from morphogen.cli import cli
 from morphogen.editing.edit import EDITED_BY, SOURCE, edit
 from morphogen.editing.editor import PARTS, Instruction, editor_class, editor_names, editor_settings, require_sound
-from morphogen.images.folders import read_images
+from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
-from small_editors import SMALL_EDITORS, hole
+from small_editors import SMALL_EDITORS, diffusion_run, hole
 from small_sets import random_set
 
 
@@ -94,7 +95,7 @@ def test_what_it_says_of_itself_is_true(name):
         with pytest.raises(Problem, match=f"{name} needs"):
             require_sound(name, picture, Instruction(**{n: everything[n] for n in kind.needs - {part}}))
     if kind.model:
-        with pytest.raises(Problem, match=f"{name} works with .*: name its folder"):
+        with pytest.raises(Problem, match=f"{name} works with .*: name the folder"):
             edit(name, small.images(), asked, settings=small.settings)
     with pytest.raises(Problem, match="'stength' is not a known key"):
         editor_settings(name, small.settings | {"stength": 1})
@@ -139,3 +140,38 @@ def test_another_image_is_of_another_specimen_where_there_is_one():
         edited("another", random_set(1, (50, 48)))
     with pytest.raises(Problem, match="0 has channels 3, and the other images have 1"):
         edited("another", random_set(1, (40, 48), 3))
+
+
+def test_the_command_writes_edits_and_a_picture_of_them(tmp_path, capsys):
+    def ask(*words):
+        cli.main([str(word) for word in words], standalone_mode=False)
+
+    write_images(random_set(2, (24, 36)), tmp_path / "in", extension=".tif")
+    given = (
+        "edit",
+        "outpaint",
+        tmp_path / "in",
+        "--model",
+        diffusion_run(),
+        "-p",
+        "right=10",
+        "-p",
+        "passes=0",
+        "--cpu",
+    )
+    with pytest.raises(Problem, match="--caption is empty"):
+        ask(*given, "-o", tmp_path / "out", "--caption", " ")
+    with pytest.raises(Problem, match="'ritgh' is not a known key: did you mean 'right'"):
+        ask(*given, "-p", "ritgh=2", "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    ask(*given, "-o", tmp_path / "out")
+    assert sorted(f.name for f in (tmp_path / "out" / "images").glob("*.tif")) == ["0000.tif", "0001.tif"]
+    picture = read_images(tmp_path / "out" / "edits.png")[0]
+    assert picture.channels == 3  # its own colours, though the images are grey
+    assert picture.size[0] > 4 * 24
+    ask("editors")
+    ask("editors", "outpaint")
+    said = capsys.readouterr().out
+    assert "2 images of 24 x 46" in said
+    assert "-p right=..." in said
+    assert set(editor_names()) <= set(said.split())

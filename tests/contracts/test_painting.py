@@ -30,7 +30,7 @@ def run_of(channels: int = 1, dtype: str = "uint8", method: str = "ddpm", masked
         images = Pictures(replace(p, mask=p.grey > 0.4 * p.grey.max()) for p in images)
     place = folder_for_models() / f"{method}-{channels}-{dtype}-{masked}-{'-'.join(conditions)}"
     options = {"settings": SMALL[method], "with_masks": masked, "conditions": conditions}
-    train(method, images, place, images_seen=8, size=(16, 24), cpu=True, **options)
+    train(method, images, place, images_seen=160 if conditions else 8, size=(16, 24), cpu=True, **options)
     return place
 
 

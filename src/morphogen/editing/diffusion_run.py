@@ -56,8 +56,9 @@ class PaintSettings(EditorSettings):
     solver: str | None = Field(default=None, description="how they are gone through; by default as the run")
     guidance: float | None = Field(default=None, ge=0, description="weight of the condition; by default as the run")
     passes: int = Field(
-        default=3, ge=0, le=50, description="derivatives a level that tell what is known; 0 for replacement alone"
+        default=4, ge=0, le=50, description="derivatives a level that tell what is known; 0 for replacement alone"
     )
+    doubt: float = Field(default=0.3, ge=0, description="how far these are off; more leans on replacement")
     restarts: int = Field(default=1, ge=0, description="how often it is drawn again from a noise level between")
     restart_from: float = Field(default=1.0, gt=0, description="that noise level, images have variance 1")
     overlap: int | None = Field(default=None, ge=0, description="pixels that windows share; by default half a window")
@@ -187,7 +188,7 @@ class DiffusionRunEditor(EditingMethod):
             if known_as(CAPTION, self.run.record.conditions.names) is None:
                 raise Problem(
                     "a caption is given, and the run was trained without text",
-                    do="leave it out, or train one with --condition caption",
+                    do="leave it out, or train one that is conditioned on captions",
                 )
             asked[CAPTION] = instruction.caption
         return asked
@@ -287,7 +288,9 @@ class DiffusionRunEditor(EditingMethod):
             y = method.encode(unit, streams)
             where = known if method.pixels_inside == 1 else _known_inside(known, method.pixels_inside)
             denoise = method.denoiser(request)
-            conditional = told_known(denoise, y, where, settings.passes) if bool(where.any()) else denoise
+            conditional = (
+                told_known(denoise, y, where, settings.passes, settings.doubt) if bool(where.any()) else denoise
+            )
 
             def normal() -> Tensor:
                 return streams.normal(*y.shape[1:])

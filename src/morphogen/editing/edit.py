@@ -167,7 +167,7 @@ def fingerprint_of_model(folder: Path) -> str:
 
 def _place_of_model(editor: str, kind: type[EditingMethod], model: Path | str | None) -> Path | None:
     if kind.model and model is None:
-        raise Problem(f"{editor} works with {kind.model}", do="name its folder with --model")
+        raise Problem(f"{editor} works with {kind.model}", do="name the folder of one, as its model")
     if not kind.model and model is not None:
         raise Problem(f"{editor} works without a model", do="leave it out")
     if model is None:

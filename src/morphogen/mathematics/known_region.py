@@ -8,19 +8,33 @@ p(x_0 | y). Where x_0 given x is Gaussian, of mean D and covariance V, that is
 and Tweedie's formula of second order has V = sigma^2 dD/dx, so that the denoiser's own derivative says what the known
 part tells of the rest (Boys et al. 2023, arXiv:2310.06721; Rozet et al. 2024, arXiv:2405.13712, who solve by conjugate
 gradients, as here: a product with V is one pass backwards). For a Gaussian the flow of D_y is the exact one at every
-noise level. The solution need not be exact: with c passes it is the best one in the Krylov space of y - K D. c = 0 is
-replacement alone, by which x keeps y + sigma n at known pixels (Song et al. 2021, arXiv:2011.13456, appendix I.2;
-Lugmayr et al. 2022, arXiv:2201.09865, "RePaint", without its resampling): what the noisy pixels tell.
+noise level. c = 0 passes are replacement alone, by which x keeps y + sigma n at known pixels (Song et al. 2021,
+arXiv:2011.13456, appendix I.2; Lugmayr et al. 2022, arXiv:2201.09865, "RePaint", without its resampling): all that is
+told is what the noisy pixels tell.
+
+Deviation: the first direction is the solution at the level before, the others are made conjugate to it, so that few
+passes a level add up. Covariance of neighbours across the border of a disc of radius 9 in a Gaussian field (correlation
+length 4 pixels, white noise a tenth of the variance; 0.759 is right; 600 fields, standard error 0.007), less that of
+the true disc, after 25 steps of DPM-Solver++(2M):
+
+    replacement alone    -0.341
+    c                         1        2        3        4        5        8
+    from the residual    -0.022   +0.048   +0.034        .        .   -0.008
+    as described              .   +0.090   +0.022   +0.004   -0.004        .
+
+A network's derivative is no covariance. If that of a network which predicts v is off by e, then V by e sigma^3 / (1 +
+sigma^2), which at high noise is more than V itself; the estimates then go far beyond what an image can be. So what is
+solved is K V K' + that, with e the ``doubt``: as if y had so much noise. It costs an exact denoiser -0.025, -0.068
+and -0.114 of the 0.759 for e of 0.02, 0.1 and 0.3; it is what a trained network cannot be without.
 
 Where x_0 given x is not Gaussian, at levels where images are not decided yet, D_y is only the best linear guess. What
 that gets wrong is mended by starting again (Xu et al. 2023, arXiv:2306.14878, "Restart"): noise of a level comes upon
 what was found, and it is solved from there once more. Given an exact D_y this leaves p(x_0 | y) as it is, and what was
-decided wrongly is decided anew. RePaint's resampling does the same in small jumps, for any denoiser: replacement alone,
-resampled, knows of y only through its noisy pixels, and is exact where the noise is low.
-
-How good: a Gaussian random field of the size of a network's window, half of it known, correlation length 4 pixels,
-white noise of a tenth of its variance (``tests/phantoms/test_known_region.py`` asserts that it is so).
+decided wrongly is decided anew. RePaint's resampling does the same in small jumps.
 """
+
+import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,47 +42,70 @@ from torch import Tensor
 from morphogen.mathematics.noise_levels import Denoiser, per_image
 from morphogen.mathematics.solvers.solver import Normal, Solver
 
-_NOTHING = 1e-12  # of the squares of a residual, over their number: float32 knows no less of images of variance 1
+_NOTHING = 1e-6  # of sigma^2: a direction in which x_0 varies less, given x, tells nothing
 
 
-def told_known(denoise: Denoiser, known: Tensor, where: Tensor, passes: int = 3) -> Denoiser:
+def told_known(denoise: Denoiser, known: Tensor, where: Tensor, passes: int = 4, doubt: float = 0.0) -> Denoiser:
     """A denoiser that is told a part of each image: estimates of E[x_0 | x, y].
+
+    It remembers from level to level, so make a new one for each batch, and an image is the same in any batch.
 
     Args:
         denoise: a denoiser that can be differentiated, unless ``passes`` is 0.
         known: images ``(B, C, H, W)``; only what is known of them counts.
         where: true where a pixel is known, ``(B, C, H, W)`` or of a shape that goes with it.
         passes: c, steps of the conjugate gradients. Each asks for one derivative, twice as dear as an estimate.
+        doubt: error of the derivative of a network that predicts v, see above; 0 for an exact denoiser.
     """
-    here = where.expand(known.shape).to(known)
+    return _ToldKnown(denoise, known, where.expand(known.shape).to(known), passes, doubt)
 
-    def conditional(x: Tensor, sigma: Tensor) -> Tensor:
-        if not passes:
-            estimate = denoise(x, sigma)
-            return estimate + here * (known - estimate)
+
+@dataclass
+class _ToldKnown:
+    """What ``told_known`` makes; ``weights`` is the solution of the last level, (K V K')^-1 (y - K D)."""
+
+    denoise: Denoiser
+    known: Tensor
+    here: Tensor
+    passes: int
+    doubt: float
+    weights: Tensor | None = field(default=None, init=False)
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        if not self.passes:
+            estimate = self.denoise(x, sigma)
+            return estimate + self.here * (self.known - estimate)
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
-            said = denoise(leaf, sigma)
+            said = self.denoise(leaf, sigma)
         estimate = said.detach()
-        variance = per_image(sigma, x).square()
-        residual = here * (known - estimate)
-        direction, squares = residual, _squares(residual)
-        told = torch.zeros_like(x)
-        for step in range(passes):
-            (slope,) = torch.autograd.grad(said, leaf, direction, retain_graph=step + 1 < passes)
+        level = per_image(sigma, x)
+        variance, unsure = level.square(), self.doubt * level**3 / (1 + level.square())
+        residual = self.here * (self.known - estimate)
+        told, weights = torch.zeros_like(x), torch.zeros_like(x)
+        before: list[tuple[Tensor, Tensor, Tensor]] = []  # directions, products of V with them, their curvatures
+        direction = residual
+        if self.weights is not None:
+            remembered = per_image((self.weights.flatten(1) != 0).any(1), x) > 0
+            direction = torch.where(remembered, self.weights, residual)
+        for step in range(self.passes):
+            (slope,) = torch.autograd.grad(said, leaf, direction, retain_graph=step + 1 < self.passes)
             product = variance * slope  # V K' direction
-            curvature = (direction * product).flatten(1).sum(1)  # (B,)
-            # A network's derivative is no covariance: a step against which it curves is not taken, nor any after it.
-            going = (curvature > 0) & (squares > _NOTHING * here.flatten(1).sum(1))
-            length = per_image(torch.where(going, squares / curvature, torch.zeros_like(squares)), x)
-            told = told + length * product
-            residual = residual - length * here * product
-            before, squares = squares, torch.where(going, _squares(residual), torch.zeros_like(squares))
-            direction = residual + per_image(squares / before.clamp(min=torch.finfo(x.dtype).tiny), x) * direction
+            seen = self.here * product + unsure * direction  # (K V K' + the doubt) direction
+            curvature = _dot(direction, seen)  # (B,)
+            # A network's derivative is no covariance: a step against which it curves is not taken.
+            sound = curvature > _NOTHING * sigma.to(x).square() * _dot(direction, direction)
+            curvature = torch.where(sound, curvature, torch.full_like(curvature, math.inf))
+            length = per_image(_dot(direction, residual) / curvature, x)
+            told, weights = told + length * product, weights + length * direction
+            residual = residual - length * seen
+            before.append((direction, seen, curvature))
+            direction = residual
+            for one, of_one, curved in before:
+                direction = direction - per_image(_dot(residual, of_one) / curved, x) * one
+        self.weights = weights
         estimate = estimate + told
-        return estimate + here * (known - estimate)
-
-    return conditional
+        return estimate + self.here * (self.known - estimate)
 
 
 def filled(
@@ -99,5 +136,5 @@ def filled(
     return found
 
 
-def _squares(values: Tensor) -> Tensor:
-    return values.flatten(1).square().sum(1)
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    return (one * other).flatten(1).sum(1)
