@@ -92,7 +92,7 @@ def text_to_image(
     if opened.kind != "text":
         raise Problem(
             f"{pipeline} is a {index.name}, which changes images and draws none from a text alone",
-            do="edit images with it: morphogen edit pipeline IMAGES --model FOLDER",
+            do="edit images with it, by the editor called pipeline",
         )
     for text in (caption, avoid):
         opened.require_readable(text)

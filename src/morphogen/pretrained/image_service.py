@@ -153,7 +153,7 @@ class ImageService:
         )
         if not settings.yes:
             if not sys.stdin.isatty():
-                raise Problem(f"{told}: nobody is there to agree", do="say so beforehand, by --yes or yes=true")
+                raise Problem(f"{told}: nobody is there to agree", do="agree beforehand, by the setting yes")
             console().print(told, highlight=False)
             if console().input("Send? [y/N] ").strip().lower() not in ("y", "yes"):
                 raise Problem("nobody agreed, and nothing was sent", do="agree when asked")
