@@ -53,7 +53,7 @@ def test_order_from_a_service(tmp_path, monkeypatch, capsys):
              "--key-variable", "KEY_OF_THE_TEST", "--size", "16x16", "--answers", tmp_path / "answers",
              "--out", tmp_path / "made"]  # fmt: skip
     try:
-        with pytest.raises(Problem, match="say so beforehand, by --yes"):
+        with pytest.raises(Problem, match="agree beforehand"):
             run(*words)
         with pytest.raises(Problem, match="'size' is '16'"):
             run(*words, "--size", "16")
