@@ -2,12 +2,14 @@
 
 import importlib.util
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from morphogen.generation.generate import generate
 from morphogen.images.conditions import Conditions
+from morphogen.images.image_set import Pictures
 from morphogen.pretrained import text_encoder as module
 from morphogen.pretrained.text_encoder import PACKAGE, TextEncoder, text_encoder
 from morphogen.problems import Problem
@@ -169,3 +171,15 @@ def test_minilm_knows_what_is_alike():
     porous, open_, root = (read(t).pooled for t in ("a very porous rock", "a rock with many pores", "roots in soil"))
     assert read.width == 384
     assert porous @ open_ > 1.5 * (porous @ root)
+
+
+def test_what_names_a_direction_is_not_turned(tmp_path):
+    """A picture turned by a quarter would contradict its caption."""
+    for number, (words, left) in enumerate([("rock with dark pores", True), ("pores running vertically", False)]):
+        images = random_set()
+        told = Pictures(replace(p, labels={"caption": (words, "rock")[k % 2]}) for k, p in enumerate(images))
+        run = train("ddpm", told, tmp_path / str(number), images_seen=4, size=(16, 16), settings=SMALL["ddpm"],
+                    symmetries=frozenset({"quarter_turn", "flip_horizontal"}), conditions=["caption"],
+                    text_encoder=tiny_encoder(tmp_path / f"encoder {number}"), cpu=True)  # fmt: skip
+        assert ("quarter_turn" in run.record.images.symmetries) == left
+        assert "flip_horizontal" in run.record.images.symmetries

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphogen.generation.generate import generate
+from morphogen.generation.generate import generate, require_able
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Origin
 from morphogen.mathematics.randomness import Randomness
@@ -265,6 +265,14 @@ def test_guidance_without_conditions_is_refused_before_training(tmp_path):
         train("ddpm", random_set(), tmp_path / "run", images_seen=8, size=(16, 24),
               settings=SMALL["ddpm"] | {"guidance": 3.0}, cpu=True)  # fmt: skip
     assert not (tmp_path / "run").exists()
+
+
+def test_an_interval_of_guidance_needs_a_guidance(conditioned):
+    conditioned.deviation.fill_(2.0)  # as of a latent that was seen
+    request = SampleRequest(guidance_interval=(0.2, 5.0))
+    with pytest.raises(Problem, match="an interval of guidance is given, and no guidance"):
+        require_able("it", conditioned, request)
+    require_able("it", conditioned, replace(request, guidance=2.0))
 
 
 def test_windows_share_at_least_what_is_asked(tmp_path):

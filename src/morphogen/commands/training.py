@@ -10,6 +10,7 @@ from morphogen.problems import Problem
 
 if TYPE_CHECKING:
     from morphogen.images.image_set import Pictures
+    from morphogen.training.run import Run
 
 
 @click.command()
@@ -90,8 +91,9 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
 
     'clip' draws nothing: it learns which captions belong to which images.
 
-    Where IMAGES holds triples (before/ and after/, see 'morphogen triples'), the images after are learnt, those before
-    are told with them, and the instruction is the condition; --context and --condition may say otherwise.
+    Where IMAGES holds triples (before/ and after/, see 'morphogen triples'), the images after are learnt. A method
+    that follows instructions is told those before with them, and the instruction; --context and --condition may say
+    otherwise.
 
     Ctrl-C saves and stops; --continue goes on. On several processes or GPUs:
     torchrun --standalone --nproc_per_node 2 -m morphogen train ...
@@ -119,7 +121,7 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     folder = out or free_folder(Path("runs") / method)
     told: Literal["masks", "edges"] | Pictures | None
     told = _context(context, {name: reading[name] for name in OF_SOURCES})
-    pictures, told, conditions = _with_triples(images, reading, told, conditions)
+    pictures, told, conditions = _with_triples(method, images, reading, told, conditions)
     try:
         run = train_method(
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
@@ -139,6 +141,39 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
         click.echo(
             f"Trained {method} on {int(counters['images_seen']):,} images in {counters['seconds']:.0f} s: {run.folder}"
         )
+        _tell_of_autoencoder(run, pictures, specimen, cpu)
+
+
+RECONSTRUCTED = 64
+"""Fields of the training images that an autoencoder is asked to give back when its training is over."""
+
+
+def _tell_of_autoencoder(run: "Run", images: "Pictures", specimen: str | None, cpu: bool) -> None:
+    """What an autoencoder loses of the images that it learnt, before anything is drawn through it."""
+    from morphogen.methods.method import Reconstructs
+    from morphogen.understanding.learners import learner_class
+
+    if not issubclass(learner_class(run.record.method), Reconstructs):
+        return
+    more = f"morphogen reconstruct {run.folder} HELD_OUT --specimen {specimen or 'KIND'} --out BACK"
+    if specimen is None:
+        click.echo(f"What its autoencoder loses is in all that it draws, and shown by: {more}")
+        return
+    from rich.console import Console
+
+    from morphogen.generation.reconstruct import reconstruct
+    from morphogen.report.reconstruction_figure import measure_losses, print_losses
+
+    try:
+        found = reconstruct(run, images, most=RECONSTRUCTED, cpu=cpu)
+        losses = measure_losses(found.measured, found.pictures, specimen=specimen, intensity=run.record.intensity,
+                                learnt_through=found.learnt_through)  # fmt: skip
+    except Problem as problem:  # what was trained must not be called a failure over it
+        click.echo(f"What its autoencoder loses could not be measured: {problem}")
+        return
+    click.echo("What its autoencoder loses of training images, and so all that it draws lacks:")
+    print_losses(losses, Console())
+    click.echo(f"Of other images: {more}")
 
 
 @click.command()
@@ -263,6 +298,7 @@ def _context(given: str | None, reading: dict[str, Any]) -> 'Literal["masks", "e
 
 
 def _with_triples(
+    method: str,
     path: Path,
     reading: dict[str, Any],
     told: 'Literal["masks", "edges"] | Pictures | None',
@@ -274,7 +310,11 @@ def _with_triples(
 
     if not is_triples(path):
         return read_set(path, reading), told, conditions
+    from morphogen.understanding.learners import learner_class
+
     read = read_triples(path, **reading)
+    if not learner_class(method).needs_context:
+        return read.after, told, conditions
     return read.after, read.before if told is None else told, conditions or (INSTRUCTION,)
 
 

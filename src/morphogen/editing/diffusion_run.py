@@ -42,6 +42,7 @@ from morphogen.progress import console
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
 from morphogen.training.train import SAME_SCALE, uses_gpu
+from morphogen.understanding.learners import learner_class
 
 _PAINTING = 132
 """Purpose of the random streams of what is painted."""
@@ -97,18 +98,18 @@ class DiffusionRunEditor(EditingMethod):
         super().__init__(settings, folder, cpu=cpu)
         assert folder is not None
         self.run = Run(folder)
-        record, kind = self.run.record, method_class(self.run.record.method)
+        record, kind = self.run.record, learner_class(self.run.record.method)
         if not issubclass(kind, DenoisingMethod):
             able = ", ".join(n for n in method_names() if _paints(n))
             raise Problem(f"{folder} is a run of {record.method}, no diffusion method", do=f"name a run of {able}")
+        if record.context is not None:
+            raise Problem(f"{folder} draws images for others that it is told", do="name a run without a context")
         if kind.learns_from:
             teacher = f", {record.teacher.folder}" if record.teacher is not None else ""
             raise Problem(
                 f"{folder} is a student that jumps from noise to images, and nothing can be told it on the way",
                 do=f"name its teacher{teacher}",
             )
-        if record.context is not None:
-            raise Problem(f"{folder} draws images for others that it is told", do="name a run without a context")
         self.device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
         method = self.run.trained_method().to(self.device)
         assert isinstance(method, DenoisingMethod)
@@ -366,7 +367,7 @@ def place_around(region: Hole, window: tuple[int, int], unit: int) -> Place:
 
 def _paints(method: str) -> bool:
     kind = method_class(method)
-    return issubclass(kind, DenoisingMethod) and not kind.learns_from
+    return issubclass(kind, DenoisingMethod) and not kind.learns_from and not kind.needs_context
 
 
 def _known_inside(known: Tensor, factor: int) -> Tensor:

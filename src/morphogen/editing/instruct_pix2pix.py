@@ -44,8 +44,9 @@ class Settings(EditorSettings):
     image_guidance: float | None = Field(
         default=None, ge=0, description="weight of the image before; 1 as trained; by default as the run has it"
     )
-    guidance_from: float = Field(default=0.0, ge=0, description="lowest noise level that is guided")
-    guidance_to: float = Field(default=1e6, gt=0, description="highest noise level that is guided")
+    guidance_interval: tuple[float, float] | None = Field(
+        default=None, description="lowest and highest noise level that is guided; by default as the run has it"
+    )
     steps: int | None = Field(default=None, ge=1, description="of the solver; by default as the run has it")
     solver: str | None = Field(default=None, description="by default as the run has it")
     overlap: int | None = Field(
@@ -80,7 +81,7 @@ class Editor(EditingMethod):
         self.method, self.encoder = method, encoder_of(record.conditions, settings.text_encoder)
         self.request = SampleRequest(
             settings.steps, solver=settings.solver, guidance=settings.guidance, image_guidance=settings.image_guidance,
-            guidance_interval=(settings.guidance_from, settings.guidance_to),
+            guidance_interval=settings.guidance_interval,
         )  # fmt: skip
         require_able(METHOD, method, self.request)
 
@@ -137,7 +138,8 @@ class Editor(EditingMethod):
         mask = None
         if self.run.record.with_masks and source.mask is not None:
             mask = np.where(region, mask_of_channel(channels[-1]), source.mask)
-        return Edit(source, replace(source, pixels=pixels, mask=mask), region)
+        labels = {**source.labels, **made.labels}
+        return Edit(source, replace(source, pixels=pixels, mask=mask, labels=labels), region)
 
     def _filled(self, source: Picture) -> tuple[int, int]:
         """The next larger size that the network takes."""

@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from morphogen.editing.editor import Edit, EditingMethod, EditorSettings, Instruction
-from morphogen.images.picture import Picture
+from morphogen.images.picture import TRAINED_ON, Picture
 from morphogen.pretrained.pipeline import (
     Frame,
     Pipeline,
@@ -156,6 +156,8 @@ class Editor(EditingMethod):
                 region = np.ones(picture.size, np.bool_) if one.mask is None else one.mask
                 pixels = np.where(region, made, picture.pixels)
                 labels = marked(picture.labels)
+                if self.pipeline.lora is not None:
+                    labels[TRAINED_ON] = self.pipeline.lora.trained_on
                 # A mask of the source says nothing of what the pipeline painted.
                 edits[k] = Edit(picture, replace(picture, pixels=pixels, labels=labels, mask=None), region)
         return [edits[k] for k in range(len(sources))]

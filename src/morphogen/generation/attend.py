@@ -113,7 +113,9 @@ def attend(
     if extension is not None:
         require_format(extension, record.intensity.dtype)
     if record.context is not None:
-        raise Problem(f"{captioned.run.folder} is told masks, which are not read here", do="name a run without")
+        raise Problem(
+            f"{captioned.run.folder} is told {record.context.kind}, which are not read here", do="name a run without"
+        )
     words = captioned.words(caption)
     wish = SampleRequest(steps, solver=solver, guidance=guidance)
     require_able(record.method, captioned.method, wish)

@@ -25,13 +25,14 @@ from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Picture
 from morphogen.mathematics.noise_levels import Denoiser
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.denoising import DenoisingMethod, Given
-from morphogen.methods.method import SampleRequest, method_class
+from morphogen.methods.method import SampleRequest
 from morphogen.networks.attention_control import ReadsTokens, Watch, controlled, looks_across
 from morphogen.pretrained.text_encoder import TextEncoder, Word
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
 from morphogen.training.train import uses_gpu
+from morphogen.understanding.learners import learner_class
 
 EDITED_BY = "edited by"
 """Label of an edited picture: the editor."""
@@ -68,7 +69,7 @@ class CaptionedRun:
         across: bool = False,
     ) -> None:
         self.run = run = folder if isinstance(folder, Run) else Run(folder)
-        name, kind = run.record.method, method_class(run.record.method)
+        name, kind = run.record.method, learner_class(run.record.method)
         if not issubclass(kind, DenoisingMethod):
             raise Problem(
                 f"{run.folder} is a run of {name}, which is no denoiser", do="name a run of a diffusion method"
@@ -76,6 +77,10 @@ class CaptionedRun:
         if run.record.conditions.text is None:
             raise Problem(
                 f"{run.folder} was trained without captions", do="name a run that has caption among its conditions"
+            )
+        if kind.needs_context:
+            raise Problem(
+                f"{run.folder} is told an image of each place, which is not read here", do="name a run without"
             )
         if kind.learns_from:
             raise Problem(
@@ -303,7 +308,9 @@ class CaptionedRun:
         found = []
         channels = self.method.decode(x0).float().cpu().numpy()
         for made, source, region, own in zip(channels, sources, regions, labels, strict=True):
-            mask = source.mask if record.context is not None else None
+            # It was redrawn for its mask: a copy, so that nobody takes it for a stale one.
+            told = record.context is not None and record.context.kind == "masks"
+            mask = source.mask.copy() if told and source.mask is not None else None
             if record.with_masks:
                 assert source.mask is not None
                 made, mask = made[:-1], np.where(region, mask_of_channel(made[-1]), source.mask)

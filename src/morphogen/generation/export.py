@@ -29,6 +29,7 @@ from morphogen.methods.method import method_class, method_names
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
+from morphogen.understanding.learners import learner_class
 from morphogen.whole_files import require_free_folder, require_space, write_folder_whole, write_text_whole
 
 PIPELINE = "morphogen_pipeline"
@@ -90,15 +91,20 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
 
 def _require_expressible(run: Run) -> None:
     name, record = run.record.method, run.record
-    kind = method_class(name)
+    kind = learner_class(name)
     if not issubclass(kind, UNetMethod | LatentDiffusion):
-        able = ", ".join(n for n in method_names() if issubclass(method_class(n), UNetMethod | LatentDiffusion))
+        able = ", ".join(n for n in method_names() if _fits(n))
         raise Problem(f"a run of {name} is no pipeline of diffusers", do=f"export one of {able}")
     if record.context is not None:
         what = f"the {record.context.kind} that it draws for"
         raise Problem(f"{run.folder} is told {what}, which an exported pipeline is not", do="export a run without")
     if record.with_masks:
         raise Problem(f"{run.folder} makes masks too, for which diffusers has no place", do="export a run without")
+
+
+def _fits(method: str) -> bool:
+    kind = method_class(method)
+    return issubclass(kind, UNetMethod | LatentDiffusion) and not kind.needs_context
 
 
 def _told(run: Run, method: Any) -> dict[str, Any]:

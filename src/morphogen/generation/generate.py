@@ -312,6 +312,12 @@ def require_able(name: str, method: GenerativeMethod, request: SampleRequest) ->
         and (request.guidance is not None or interval is not None)
     ):
         raise Problem("the run was trained without conditions, and guidance has nothing to follow", do="leave it out")
+    guidance = method.settings.guidance if request.guidance is None and not method.learns_from else request.guidance
+    of_image = request.image_guidance
+    if of_image is None:
+        of_image = getattr(method.settings, "image_guidance", 1)
+    if interval is not None and guidance == 1 and of_image == 1:
+        raise Problem("an interval of guidance is given, and no guidance", do="give its weight too, more than 1")
     taught = method.learns_from  # by a teacher with its guidance; it says so itself
     if (
         (request.guidance not in (None, 1) or request.image_guidance not in (None, 1))

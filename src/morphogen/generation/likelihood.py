@@ -39,12 +39,13 @@ from morphogen.mathematics.likelihood import bits_a_dimension, log_likelihood, r
 from morphogen.mathematics.noise_levels import decisive_steps, level_of_batch
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.denoising import DenoisingMethod, Given
-from morphogen.methods.method import SampleRequest, method_class
+from morphogen.methods.method import SampleRequest
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
 from morphogen.training.train import require_labels, uses_gpu
+from morphogen.understanding.learners import learner_class
 
 _PLACES_IN_CELLS, _PROBES = 110, 111
 """Purposes of the random streams."""
@@ -169,14 +170,14 @@ def likelihood(
 
 
 def _require_density(run: Run) -> None:
-    kind, name = method_class(run.record.method), run.record.method
+    kind, name = learner_class(run.record.method), run.record.method
     if not issubclass(kind, DenoisingMethod):
         raise Problem(
             f"{run.folder} is a run of {name}, which has no probability flow", do="name a run of a diffusion method"
         )
     if kind.learns_from:
         raise Problem(
-            f"{run.folder} is a student, whose jumps are no flow and have no density",
+            f"{run.folder} is a run of {name}, which learnt from another run and has no density of its own",
             do="name the run that it learnt from",
         )
     if kind.encode is not DenoisingMethod.encode:

@@ -20,6 +20,7 @@ from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.run import Run
 from morphogen.training.train import uses_gpu
+from morphogen.understanding.learners import learner_class
 from morphogen.whole_files import require_free_folder
 
 RECONSTRUCTED = "reconstructed from"
@@ -72,7 +73,7 @@ def reconstruct(
         Problem: the run has no autoencoder, images that it does not know, or no room to write.
     """
     run = run if isinstance(run, Run) else Run(run)
-    if not issubclass(method_class(run.record.method), Reconstructs):
+    if not issubclass(learner_class(run.record.method), Reconstructs):
         able = ", ".join(name for name in method_names() if issubclass(method_class(name), Reconstructs))
         raise Problem(
             f"{run.folder} is a run of {run.record.method}, which has no autoencoder", do=f"name a run of {able}"

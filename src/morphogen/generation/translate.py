@@ -18,11 +18,12 @@ from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import Randomness
-from morphogen.methods.method import GenerativeMethod, SampleRequest, method_class, method_settings
+from morphogen.methods.method import GenerativeMethod, SampleRequest, method_settings
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.run import Run
 from morphogen.training.train import uses_gpu
+from morphogen.understanding.learners import learner_class
 from morphogen.whole_files import require_free_folder
 
 TRANSLATED = "translated from"
@@ -122,7 +123,7 @@ def _each(started: float, count: int) -> float:
 
 
 def _require_translatable(run: Run, sources: ImageSet, reverse: bool) -> None:
-    if not method_class(run.record.method).translates:
+    if not learner_class(run.record.method).translates:
         raise Problem(f"{run.record.method} translates nothing", do="leave the sources out")
     channels = run.shape.channels - run.record.with_masks
     if sources[0].channels != channels:

@@ -180,7 +180,7 @@ def prompted_triples(
                 OF_CAPTION: float(seen.of_caption[k]),
             }
             before.append(replace(drawn[k], origin=origin, labels={**drawn[k].labels, CAPTION: pair.before}))
-            after.append(replace(edited[k], origin=origin, labels={**drawn[k].labels, **told}))
+            after.append(replace(edited[k], origin=origin, labels={**edited[k].labels, **told}))
     if not after:
         raise Problem(
             f"of {tries * len(pairs)} pairs none passes the filter", do="lower its thresholds, or try more often"

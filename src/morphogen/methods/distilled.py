@@ -220,7 +220,7 @@ class Method(DenoisingMethod):
 
     def denoiser(self, request: SampleRequest, given: Given | None = None) -> Denoiser:
         """The student's estimates, without guidance, which it has learnt; through windows where they are asked."""
-        return self.student.denoiser(replace(request, guidance=1.0), given)
+        return self.student.denoiser(replace(request, guidance=1.0, image_guidance=1.0), given)
 
     def sampling_levels(self, steps: int) -> Tensor:
         """The boundaries of the segments: ``(steps,)`` falling float64."""

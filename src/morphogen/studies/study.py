@@ -56,6 +56,7 @@ from morphogen.training.run import Run, command_line
 from morphogen.training.train import (
     DivergedError,
     require_conditions,
+    require_context,
     require_sources,
     require_teacher,
     train,
@@ -235,6 +236,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     for method in dict.fromkeys(recipe.method_of(row) for row in recipe.methods):
         require_conditions(method, prepared.conditions(method))
         require_teacher(method, None)
+        require_context(method, images, None, with_masks=part.with_masks)
         translated = prepared.sources_of(method)
         require_sources(method, images, translated, size=part.crop, with_masks=part.with_masks)
         if translated is not None:

@@ -1,7 +1,7 @@
 """How a run reads captions: by one encoder, whose weights are on record; and where the captions of a set are."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from morphogen.pretrained.text_encoder import TextEncoder, text_encoder
 from morphogen.problems import Problem
 from morphogen.understanding.learners import learner_class
 
-_DIRECTION = re.compile(r"\b(horizontal|vertical|upright|steep|flat|along [xy])", re.IGNORECASE)
+_DIRECTION = re.compile(
+    r"\b(horizontal|vertical|upright|upwards|downwards|sideways|steep|flat|(down|across) the image|along [xy])",
+    re.IGNORECASE,
+)
 """Words that no longer are true of an image that was turned by a quarter."""
 
 
@@ -108,6 +111,7 @@ def captioned(images: ImageSet) -> Pictures:
     return Pictures(found, name)
 
 
-def names_a_direction(images: ImageSet) -> bool:
-    """Whether a caption says in which direction something runs."""
-    return any(_DIRECTION.search(str(picture.labels[CAPTION])) is not None for picture in images)
+def staying_true(texts: Iterable[str], symmetries: frozenset[str]) -> frozenset[str]:
+    """What may be done to images of which something is said: no quarter turn, where a text names a direction."""
+    turned = any(_DIRECTION.search(text) is not None for text in texts)
+    return symmetries - {"quarter_turn"} if turned else symmetries

@@ -7,12 +7,12 @@ from typing import Any
 from morphogen.images.context import FromImages
 from morphogen.images.image_set import ImageSet
 from morphogen.methods.denoising import DenoisingMethod
-from morphogen.methods.method import method_class
 from morphogen.networks.conditioned_unet import ConditionedUNet
 from morphogen.problems import Problem
 from morphogen.training.fit import StepReport
 from morphogen.training.run import Run
 from morphogen.training.train import train
+from morphogen.understanding.learners import learner_class
 
 CONTROL = "controlled"
 """The method that a control is trained by."""
@@ -76,7 +76,7 @@ def control(
 
 
 def _require_steerable(run: Run, settings: Mapping[str, Any]) -> None:
-    name, kind = run.record.method, method_class(run.record.method)
+    name, kind = run.record.method, learner_class(run.record.method)
     if kind.learns_from or not issubclass(kind, DenoisingMethod):
         raise Problem(
             f"{run.folder} is a run of {name}, which cannot be steered", do="name a run of a diffusion method"

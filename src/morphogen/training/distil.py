@@ -6,12 +6,12 @@ from typing import Any
 
 from morphogen.images.image_set import ImageSet
 from morphogen.methods.denoising import DenoisingMethod
-from morphogen.methods.method import method_class
 from morphogen.problems import Problem
 from morphogen.progress import console
 from morphogen.training.fit import StepReport
 from morphogen.training.run import Run
 from morphogen.training.train import train
+from morphogen.understanding.learners import learner_class
 
 STUDENT = "distilled"
 """The method that a student is trained by."""
@@ -93,10 +93,10 @@ def distil(
 
 
 def _require_teachable(teacher: Run, settings: Mapping[str, Any]) -> None:
-    kind = method_class(teacher.record.method)
+    kind = learner_class(teacher.record.method)
     if kind.learns_from:
         raise Problem(
-            f"{teacher.folder} is a student itself: it jumps, and has no flow to follow",
+            f"{teacher.folder} is a run of {teacher.record.method}, which learnt from another run itself",
             do="distil the run that it learnt from",
         )
     if not issubclass(kind, DenoisingMethod):

@@ -52,6 +52,7 @@ from morphogen.pretrained.pipeline import (
 )
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import status
+from morphogen.training.captions import staying_true
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, fit, new_state
 from morphogen.training.train import REPORT_EVERY_SECONDS, DivergedError, stop_between_steps, uses_gpu
 from morphogen.whole_files import new_folder, require_free_folder, write_text_whole, write_whole
@@ -245,6 +246,7 @@ def lora(
     require_room(images, (height, width))
     intensity = IntensityMap.of(images, clip_percent)
     model = LowRankChanges(settings, opened, captions, seed).to(accelerator.device)
+    symmetries = staying_true(captions, symmetries)
     crops = CaptionedCrops(RandomCrops(images, (height, width), intensity, symmetries, seed), captions, caption)
     spacings = {picture.spacing_um for picture in images}
     spacing = spacings.pop() if len(spacings) == 1 else (float("nan"), float("nan"))

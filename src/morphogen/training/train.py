@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from morphogen.images.conditions import CAPTION, Conditions, TextCondition, known_as, listed
+from morphogen.images.conditions import CAPTION, TEXTS, Conditions, TextCondition, known_as, listed
 from morphogen.images.context import Context, FromImages
 from morphogen.images.cropping import (
     SOURCE_PLACES,
@@ -44,7 +44,7 @@ from morphogen.methods.method import (
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import console
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
-from morphogen.training.captions import captioned, encoder_of, names_a_direction, require_readable, text_condition
+from morphogen.training.captions import captioned, encoder_of, require_readable, staying_true, text_condition
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, TrainingState, fit, new_state
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
 from morphogen.understanding.learners import learner_class, learner_settings
@@ -147,6 +147,9 @@ def train(
     if learner_class(method).learns_captions:
         images, symmetries = _with_captions(method, images, conditions, symmetries, with_masks=with_masks)
         conditions = (CAPTION,)
+    elif learner_class(method).reads_text:
+        told = (str(p.labels[name]) for p in images for name in TEXTS if name in conditions and name in p.labels)
+        symmetries = staying_true(told, symmetries)
     if seconds is None and images_seen is None:
         seconds = 600.0
     on_gpu = uses_gpu(cpu)
@@ -191,9 +194,8 @@ def train(
             run = Run(folder)
     crops = asked.crops(run.record.intensity, run.record.context)
     conditions_of_run = run.record.conditions
-    batches = Batches(
-        crops, conditions_of_run, asked.source_crops(run.record.source_intensity), encoder_of(conditions_of_run)
-    )
+    encoder = encoder_of(conditions_of_run, text_encoder if conditions_of_run.text is not None else None)
+    batches = Batches(crops, conditions_of_run, asked.source_crops(run.record.source_intensity), encoder)
     model = run.new_learner().to(accelerator.device)
     if teacher is not None:
         model.learn_from(teacher.trained_method().to(accelerator.device))
@@ -252,7 +254,7 @@ def _with_captions(
     if with_masks or set(conditions) - {CAPTION}:
         raise Problem(f"{method} learns from images and their captions alone", do="leave masks and conditions out")
     found = captioned(images)
-    return found, symmetries - {"quarter_turn"} if names_a_direction(found) else symmetries
+    return found, staying_true((str(picture.labels[CAPTION]) for picture in found), symmetries)
 
 
 def uses_gpu(cpu: bool) -> bool:
