@@ -110,8 +110,10 @@ def main() -> None:
         for name in (floor, *sets):
             value, start, end = of[name]
             apart = value - of[reference][0]
-            within = "" if name in (floor, reference) else "yes" if low - centre <= apart <= high - centre else "no"
-            times = f"{value / of[reference][0]:.2f}" if measure.startswith("kernel") else ""
+            distance = measure.startswith("kernel")
+            fits = apart <= high - centre and (distance or low - centre <= apart)
+            within = "" if name in (floor, reference) else "yes" if fits else "no"
+            times = f"{value / of[reference][0]:.2f}" if distance and of[reference][1] > 0 else ""
             shown.add_row(name, f"{value:.4f}", f"[{start:.4f}, {end:.4f}]", f"{apart:+.4f}", within, times)
         console.print(shown)
 

@@ -7,10 +7,11 @@ Across every column c, the correlation of the pixels r apart on both sides of it
 
 and likewise across rows. Away from a seam it is the two-point correlation inside. A seam is a place where C departs
 from the mean over all places by more than chance: the largest departure is given in standard errors (jackknife over
-images) beside the largest that as many places have by chance (97.5 % of the maximum of that many normal numbers).
-"Borders" are the places where windows that do not move would meet. Three ways are compared: windows as `generate
---size` uses them, the same without moving, and windows side by side that neither overlap nor move, in which a seam has
-to be found.
+images) beside the largest by chance, the 97.5 % quantile of the maximum over places of the same statistic when the
+deviations of each image from the mean change their sign at random, which keeps what neighbouring places have in common.
+Half a window from the image's own border is left out, for there a network sees less. Three ways are compared: windows
+as `generate --size` uses them, the same without moving, and windows side by side that neither overlap nor move, in
+which a seam has to be found, at multiples of the window.
 """
 
 import argparse
@@ -22,7 +23,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import norm
 
 from morphogen.mathematics.randomness import Randomness
 from morphogen.mathematics.solvers.solver import solver
@@ -32,6 +32,8 @@ from morphogen.methods.method import SampleRequest
 from morphogen.training.run import Run
 
 LAGS = (2, 8)
+
+Values = NDArray[np.float64]
 
 
 @torch.inference_mode()
@@ -54,27 +56,40 @@ def drawn(
 
         sigmas = method.sampling_levels(method.settings.sample_steps)
         x0 = solver(method.settings.solver).solve(denoise, float(sigmas[0]) * normal(), sigmas, normal)
-        found.append(method.decode(x0)[:, 0].double().numpy())
+        found.append(method.decode(x0).mean(1).double().numpy())
     return np.concatenate(found)
 
 
-def departures(images: NDArray[np.float64], lag: int) -> tuple[NDArray[np.float64], float]:
-    """For each place across columns, C less its mean in standard errors; and that mean."""
-    g = images - images.mean()
-    left, right = g[..., :-lag], g[..., lag:]  # the place of number k is column k + lag / 2
+def departures(
+    images: NDArray[np.float64], lag: int, margin: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """For each place across columns C less its mean, the same of each image's jackknife, and that mean.
+
+    Place k is column ``margin + k + lag / 2``.
+    """
+    g = (images - images.mean())[..., margin : images.shape[-1] - margin]
+    left, right = g[..., :-lag], g[..., lag:]
     sums = [(a * b).sum(1) for a, b in ((left, right), (left, left), (right, right))]  # (images, places)
 
-    def correlation(
-        product: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        return product / np.sqrt(one * other)
+    def correlation(product: Values, one: Values, other: Values) -> Values:
+        found: Values = product / np.sqrt(one * other)
+        return found - found.mean(-1, keepdims=True)
 
     whole = correlation(*(s.sum(0) for s in sums))
     without = correlation(*(s.sum(0) - s for s in sums))  # (images, places)
-    mean, means = whole.mean(), without.mean(1, keepdims=True)
     n = len(images)
-    error = np.sqrt((n - 1) / n * np.square(without - means - (without - means).mean(0)).sum(0))
-    return (whole - mean) / error, float(mean)
+    inside = float(sums[0].sum() / np.sqrt(sums[1].sum() * sums[2].sum()))
+    return whole, np.sqrt((n - 1) / n) * (without - without.mean(0)), inside
+
+
+def largest_by_chance(parts: list[Values], seed: int, draws: int = 2000) -> float:
+    """The 97.5 % quantile of the largest departure in standard errors, of images whose deviations change sign."""
+    n = len(parts[0])
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (draws, n))
+    T = np.max([np.abs(signs @ p / np.sqrt(np.square(p).sum(0))).max(1) for p in parts], axis=0)
+    T = np.minimum(T, 0.999 * np.sqrt(n))
+    # T is over deviations as they are, a departure over deviations about their mean: Student's t of T.
+    return float(np.quantile(T * np.sqrt((n - 1) / (n - np.square(T))), 0.975))
 
 
 def main() -> None:
@@ -87,23 +102,39 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--picture", type=Path, help="write the first images of each way to this PNG file")
     args = parser.parse_args()
-    method = Run(args.run).trained_method()
-    assert isinstance(method, DenoisingMethod)
+    run = Run(args.run)
+    method = run.trained_method()
+    if not isinstance(method, DenoisingMethod) or method.learns_from or method.task.conditions or run.record.context:
+        parser.error("a run of a diffusion method is needed that is told nothing")
     height, width = args.size
-    window = method.shape.width
-    borders = range(window, width, window)
-    table = Table("windows", "lag, px", "C inside", "largest departure, s.e.", "by chance below", "at borders, s.e.")
-    rows = []
+    window = (method.shape.height, method.shape.width)
+    if height % window[0] or width % window[1] or height < 3 * window[0] or width < 3 * window[1]:
+        parser.error(f"--size needs multiples of the window, {window[0]} and {window[1]}, three of each or more")
+    columns = (
+        "windows",
+        "lag, px",
+        "C inside",
+        "largest departure, s.e.",
+        "by chance below",
+        "at multiples of the window, s.e.",
+    )
+    table, rows = Table(*columns), []
     for how in ("as drawn", "not moving", "side by side"):
         images = drawn(method, (height, width), args.count, args.batch_size, args.seed, how)
         rows.append(np.concatenate(list(images[:3]), axis=1))
         for lag in LAGS:
-            across = [departures(images, lag), departures(images.transpose(0, 2, 1), lag)]
-            score = np.concatenate([a for a, _ in across])
-            limit = norm.ppf(1 - (1 - 0.975 ** (1 / len(score))) / 2)
-            at = max((abs(a[b - lag // 2]) for a, _ in across for b in borders if b - lag // 2 < len(a)), default=0.0)
-            table.add_row(how, str(lag), f"{np.mean([m for _, m in across]):.3f}", f"{np.abs(score).max():.1f}",
-                          f"{limit:.1f}", f"{at:.1f}")  # fmt: skip
+            scores, parts, insides, at = [], [], [], 0.0
+            for axis in (1, 0):  # across columns, and across rows
+                margin, side = window[axis] // 2, args.size[axis]
+                found, each, inside = departures(images if axis else images.transpose(0, 2, 1), lag, margin)
+                score = np.abs(found) / np.sqrt(np.square(each).sum(0))
+                borders = [b - margin - lag // 2 for b in range(window[axis], side, window[axis])]
+                at = max(at, *(score[b] for b in borders))
+                scores.append(score.max())
+                parts.append(each)
+                insides.append(inside)
+            limit = largest_by_chance(parts, args.seed)
+            table.add_row(how, str(lag), f"{np.mean(insides):.3f}", f"{max(scores):.1f}", f"{limit:.1f}", f"{at:.1f}")
     Console(width=140).print(table)
     if args.picture is not None:
         grey = np.clip((np.concatenate(rows) + 1) * 127.5, 0, 255).astype("uint8")
