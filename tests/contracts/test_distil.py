@@ -166,7 +166,7 @@ def test_what_cannot_teach_is_refused(tmp_path):
     with pytest.raises(Problem, match="is a run of vae, which denoises nothing: name a run of a diffusion method"):
         taught(tmp_path / "student", vae)
     student = taught(tmp_path / "first")
-    with pytest.raises(Problem, match="is a student itself: it jumps, and has no flow"):
+    with pytest.raises(Problem, match="learnt from another run itself"):
         taught(tmp_path / "student", student)
     with pytest.raises(Problem, match="vae learns from images alone: leave the teacher out"):
         train("vae", random_set(), tmp_path / "student", images_seen=4, size=SIZE, teacher=small_teacher())

@@ -128,7 +128,7 @@ def test_runs_without_a_density_are_refused(tmp_path):
     for run, message in (
         (vae, "is a run of vae, which has no probability flow"),
         (latent, "is a run of latent_diffusion, and a latent has no density of the image"),
-        (student, "is a student, whose jumps are no flow"),
+        (student, "learnt from another run and has no density of its own"),
         (with_masks, "makes masks too"),
     ):
         with pytest.raises(Problem, match=message):
