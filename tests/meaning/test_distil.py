@@ -27,7 +27,8 @@ def rocks():
 def teacher(tmp_path_factory, rocks):
     return train(
         "ddpm", rocks, tmp_path_factory.mktemp("teacher") / "run", images_seen=4000, size=(16, 16), seed=1, cpu=True,
-        settings={"channels": [16, 32], "patch": 2, "attention": False, "learning_rate": 5e-3, "batch_size": 32},
+        settings={"channels": [16, 32], "patch": 2, "attention": False, "learning_rate": 5e-3, "batch_size": 32,
+                  "level_mean": -0.5, "level_deviation": 1.2},
     )  # fmt: skip
 
 

@@ -7,7 +7,9 @@ guidance has something to stand on, and sampling, by any solver at any number of
 
 The network sees x / sqrt(1 + sigma^2), of variance 1, and 100 log sigma. On that circle, a = 1 / sqrt(1 + sigma^2) and
 b = sigma a, predicting v is the preconditioning of Karras et al. 2022 (arXiv:2206.00364), table 1, up to its sign:
-D = a (a x) - b v. Its plain squared error is their loss, with their weighting.
+D = a (a x) - b v. Its plain squared error is their loss, with their weighting. Their levels of training, log sigma of
+mean -0.5 and deviation 1.2 for images of variance 1, lie too low for textures: where pores go is decided at several
+times the images' spread, and with 1.0 and 1.5 a carbonate came out nearer at equal training (docs/results.md).
 
     L = E w(sigma) || network(a x, 100 log sigma) - (p x_0 + q n) ||^2    (p, q: ``mathematics.prediction_targets``)
 """
@@ -70,8 +72,8 @@ class DenoisingSettings(MethodSettings):
         default="lognormal",
         description="noise levels of training: log sigma normal or uniform, or uniform in the time of a process",
     )
-    level_mean: float = Field(default=-0.5, description="mean of log sigma, for lognormal levels")
-    level_deviation: float = Field(default=1.2, gt=0, description="its standard deviation")
+    level_mean: float = Field(default=1.0, description="mean of log sigma, for lognormal levels")
+    level_deviation: float = Field(default=1.5, gt=0, description="its standard deviation")
     shift: float = Field(default=1.0, gt=0, description="factor on the noise levels, for levels of the flow")
     lowest_noise: float = Field(default=0.01, gt=0, description="lowest noise level, images have variance 1")
     highest_noise: float = Field(default=80.0, gt=0, description="highest noise level, where sampling starts")
