@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from morphogen.cli import cli
-from morphogen.editing.edit import EDITED_BY, SOURCE, edit
+from morphogen.editing.edit import SOURCE, edit
 from morphogen.editing.editor import PARTS, Instruction, editor_class, editor_names, editor_settings, require_sound
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import Pictures
-from morphogen.images.picture import Picture
+from morphogen.images.picture import EDITED_BY, Picture
 from morphogen.problems import Problem
 from small_editors import SMALL_EDITORS, diffusion_run, hole
 from small_sets import random_set

@@ -28,9 +28,9 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from morphogen.editing.editor import Edit, EditingMethod, EditorSettings, Instruction
-from morphogen.generation.captioned import EDITED_BY, CaptionedRun
+from morphogen.generation.captioned import CaptionedRun
 from morphogen.images.conditions import ASKED, CAPTION
-from morphogen.images.picture import Label, Picture
+from morphogen.images.picture import EDITED_BY, Label, Picture
 from morphogen.mathematics.edit_masks import scaled_contrast
 from morphogen.mathematics.inversion import ddim_inversion, sampled_again
 from morphogen.mathematics.noise_levels import karras_steps, level_of_batch

@@ -7,7 +7,7 @@ written has the format, pixel type, grey scale and pixel size of the sources.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,14 +23,11 @@ from morphogen.images.context import name_of
 from morphogen.images.cropping import require_masks
 from morphogen.images.folders import default_extension, require_format, write_images
 from morphogen.images.formats import png
-from morphogen.images.image_set import ImageSet, Pictures
-from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Picture
+from morphogen.images.image_set import ImageSet, Pictures, of_equal_size
+from morphogen.images.picture import EDITED_BY, TRAINED_ON, TRAINED_THROUGH, Label, Picture
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_free_folder, require_space, write_folder_whole, write_text_whole
-
-EDITED_BY = "edited by"
-"""Label of an edited picture: the editor."""
 
 SOURCE = "source "
 """Prefix of the labels that the picture had before it was edited, which may no longer be true of it."""
@@ -127,7 +124,7 @@ def edit(
     for picture, wish in zip(images, asked, strict=True):
         works.check(picture, wish)
     found: list[Edit] = []
-    for group in track(list(_groups(images, batch_size)), f"Editing {len(images)} images"):
+    for group in track(list(of_equal_size(images, batch_size)), f"Editing {len(images)} images"):
         first = len(found)
         wishes = asked[first : first + len(group)]
         found += works.edit(group, wishes, seed=seed, first=first)
@@ -221,18 +218,6 @@ def _with_masks(
         if name_of(picture) not in drawn:
             raise Problem(f"no mask is called {name_of(picture)}", do="call masks as the images that they are for")
     return [replace(wish, mask=drawn[name_of(picture)]) for wish, picture in zip(asked, images, strict=True)]
-
-
-def _groups(images: ImageSet, batch_size: int) -> Iterator[list[Picture]]:
-    """Neighbours of equal size, at most ``batch_size`` of them."""
-    group: list[Picture] = []
-    for picture in images:
-        if group and (picture.size != group[0].size or len(group) == batch_size):
-            yield group
-            group = []
-        group.append(picture)
-    if group:
-        yield group
 
 
 def _labelled(edit: Edit, wish: Instruction, own: dict[str, Label]) -> Picture:

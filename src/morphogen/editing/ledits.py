@@ -30,9 +30,9 @@ from pydantic import Field
 from torch import Tensor
 
 from morphogen.editing.editor import Edit, EditingMethod, EditorSettings, Instruction
-from morphogen.generation.captioned import EDITED_BY, CaptionedRun
+from morphogen.generation.captioned import CaptionedRun
 from morphogen.images.conditions import ASKED, CAPTION
-from morphogen.images.picture import Label, Picture
+from morphogen.images.picture import EDITED_BY, Label, Picture
 from morphogen.mathematics.edit_masks import largest_share
 from morphogen.mathematics.inversion import edit_friendly_inversion, sampled_again
 from morphogen.mathematics.noise_levels import Denoiser, karras_steps, level_of_batch

@@ -39,10 +39,10 @@ from torch import Tensor
 
 from morphogen.editing.editor import Edit, EditingMethod, EditorSettings, Instruction
 from morphogen.generation.attend import titles
-from morphogen.generation.captioned import EDITED_BY, CaptionedRun
+from morphogen.generation.captioned import CaptionedRun
 from morphogen.generation.generate import DRAWN_WITH, NUMBER, SAMPLES, SEED
 from morphogen.images.conditions import ASKED, CAPTION
-from morphogen.images.picture import TRAINED_ON, Label, Picture
+from morphogen.images.picture import EDITED_BY, TRAINED_ON, Label, Picture
 from morphogen.mathematics.attention_edits import Alignment, align, edited_attention
 from morphogen.mathematics.inversion import Inversion, ddim_inversion, edit_friendly_inversion, sampled_again
 from morphogen.mathematics.noise_levels import Denoiser, karras_steps

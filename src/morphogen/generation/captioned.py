@@ -34,9 +34,6 @@ from morphogen.training.run import Run
 from morphogen.training.train import uses_gpu
 from morphogen.understanding.learners import learner_class
 
-EDITED_BY = "edited by"
-"""Label of an edited picture: the editor."""
-
 Mapped = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x ``(B, ...)``, sigma ``(B,)``) -> the estimate of x_0, and attention ``(B, K, h, w)`` to each of K words."""
 

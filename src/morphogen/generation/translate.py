@@ -1,7 +1,6 @@
 """Translate images with a run that learnt to: labels into micrographs, one instrument into another, and back."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch.nn.functional import pad
 from morphogen.generation.generate import SAMPLES, Generation, picture_of
 from morphogen.images.cropping import require_masks
 from morphogen.images.folders import require_format, write_images
-from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.image_set import ImageSet, Pictures, of_equal_size
 from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import Randomness
@@ -87,7 +86,7 @@ def timed_translation(
     method = run.trained_method().to(device)
     started = time.perf_counter()
     pictures: list[Picture] = []
-    for group in track(list(_groups(sources, batch_size)), f"Translating {len(sources)} images"):
+    for group in track(list(of_equal_size(sources, batch_size)), f"Translating {len(sources)} images"):
         units = torch.from_numpy(np.stack([_unit(run, picture, reverse) for picture in group])).to(device)
         randomness = Randomness.of_images(seed, len(pictures), len(group), purpose=SAMPLES, device=device)
         with torch.inference_mode():
@@ -140,18 +139,6 @@ def _require_translatable(run: Run, sources: ImageSet, reverse: bool) -> None:
             f"the images to translate are {sources[0].pixels.dtype.name}, and the run knows {known}",
             do="give images of that pixel type, on the same grey scale",
         )
-
-
-def _groups(sources: ImageSet, batch_size: int) -> Iterator[list[Picture]]:
-    """Neighbours of equal size, at most ``batch_size`` of them."""
-    group: list[Picture] = []
-    for picture in sources:
-        if group and (picture.size != group[0].size or len(group) == batch_size):
-            yield group
-            group = []
-        group.append(picture)
-    if group:
-        yield group
 
 
 def _unit(run: Run, picture: Picture, reverse: bool) -> NDArray[np.float32]:

@@ -106,3 +106,15 @@ def common_size(images: ImageSet, name: str = "images") -> tuple[int, int]:
             do="cut them to fields of one size first",
         )
     return sizes.pop()
+
+
+def of_equal_size(images: ImageSet, at_most: int) -> Iterator[list[Picture]]:
+    """Neighbours of equal size, at most so many at a time."""
+    group: list[Picture] = []
+    for picture in images:
+        if group and (picture.size != group[0].size or len(group) == at_most):
+            yield group
+            group = []
+        group.append(picture)
+    if group:
+        yield group

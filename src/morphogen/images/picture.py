@@ -23,6 +23,10 @@ TRAINED_ON = "trained on"
 """Label of a generated picture: the fingerprint of the image set that its method has seen."""
 
 
+EDITED_BY = "edited by"
+"""Label of an edited picture: the editor."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a picture comes from: what splits and honest error bars need.

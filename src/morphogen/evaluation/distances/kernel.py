@@ -88,17 +88,22 @@ def cubic_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.f
 
 def rational_quadratic_kernel(x: Values, y: Values, scale: float) -> Values:
     """k(x, y) = 1 / (1 + |x - y|^2 / scale) for all pairs of rows, ``(n, m)``."""
-    squares: Values = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * (x @ y.T)
-    np.maximum(squares, 0, out=squares)  # rounding
+    squares = _squares(x, y)
     squares /= scale
     squares += 1
     return np.reciprocal(squares, out=squares)
 
 
+def _squares(x: Values, y: Values) -> Values:
+    """|x - y|^2 for all pairs of rows, ``(n, m)``."""
+    squares: Values = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * (x @ y.T)
+    return np.maximum(squares, 0, out=squares)  # rounding
+
+
 def _median_square(x: Values) -> float:
     """Median of |x_i - x_j|^2 over pairs of the first ``ROWS`` rows; 1 where all rows are equal."""
     x = x[:ROWS]
-    squares = 1 / rational_quadratic_kernel(x, x, 1.0) - 1
+    squares = _squares(x, x)
     return float(np.median(squares[np.triu_indices(len(x), 1)])) or 1.0 if len(x) > 1 else 1.0
 
 
