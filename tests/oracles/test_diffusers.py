@@ -144,22 +144,26 @@ def test_heun(karras):
 
 @pytest.mark.parametrize("levels", SCHEDULES)
 @pytest.mark.parametrize("steps", [2, 8, 25])
-def test_dpm_solver(levels, steps):
-    theirs = scheduler(
-        diffusers.DPMSolverMultistepScheduler, levels, algorithm_type="dpmsolver++", final_sigmas_type="zero"
-    )
+@pytest.mark.parametrize("name", ["dpm_solver", "sde_dpm_solver"])
+def test_dpm_solver(levels, steps, name):
+    kind = {"dpm_solver": "dpmsolver++", "sde_dpm_solver": "sde-dpmsolver++"}[name]
+    theirs = scheduler(diffusers.DPMSolverMultistepScheduler, levels, algorithm_type=kind, final_sigmas_type="zero")
     theirs.set_timesteps(steps)
     theirs.sigmas = theirs.sigmas.double()
     sigmas = theirs.sigmas[:-1]
     start = sigmas[0] * torch.randn(SHAPE, dtype=torch.float64)
+    draws = torch.randn((steps, *SHAPE), dtype=torch.float64)
     x, seen = start, []
     for k, t in enumerate(theirs.timesteps):
         signal = (1 + theirs.sigmas[k : k + 2] ** 2).rsqrt()
         sigma = sigmas[k].expand(3)
         seen.append(x)
         noise = (x - denoise(x, sigma)) / sigmas[k]
-        x = theirs.step(noise, t, x * signal[0]).prev_sample / signal[1]
-    agree(follow("dpm_solver", start, sigmas), [*seen, x], rtol=1e-6, atol=1e-6)
+        x = theirs.step(noise, t, x * signal[0], variance_noise=draws[k]).prev_sample / signal[1]
+    drawn = iter(draws)
+    # They draw noise in single precision.
+    close = {"dpm_solver": 1e-6, "sde_dpm_solver": 1e-5}[name]
+    agree(follow(name, start, sigmas, lambda: next(drawn)), [*seen, x], rtol=close, atol=close)
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,9 @@ STEPS = {
     "ancestral": 300,
     "predictor_corrector": 150,
     "annealed_langevin": 150,
+    "sde_dpm_solver": 150,
 }
-BIASED = {"ancestral", "predictor_corrector", "annealed_langevin"}
+BIASED = {"ancestral", "predictor_corrector", "annealed_langevin", "sde_dpm_solver"}
 """Solvers whose covariance is off by a number of the first order in their steps, whatever they are told."""
 
 
