@@ -129,7 +129,6 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_finite_weights(tmp_path, monk
         ({"size": (64, 64)}, r"0.tif is 40 x 48, smaller than the crop 64 x 64"),
         ({"settings": {"chanels": [8]}}, r"'chanels' is not a known key: did you mean 'channels'\?"),
         ({"images_seen": 0}, "images"),
-        ({"precision": "bf16"}, "bf16 is slower than fp32 on a CPU"),
         ({"compiled": True}, "compiling"),
     ],
 )
@@ -137,6 +136,17 @@ def test_a_refused_run_leaves_no_folder(tmp_path, change, message):
     with pytest.raises(Problem, match=message):
         start(tmp_path / "run", **change)
     assert not (tmp_path / "run").exists()
+
+
+def test_bf16_is_for_a_cpu_that_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": False})
+    with pytest.raises(Problem, match="this CPU has no instructions for bf16"):
+        start(tmp_path / "run", precision="bf16")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    run = start(tmp_path / "run", precision="bf16")
+    assert run.record.plan.precision == "bf16"
+    assert all(value.dtype == torch.float32 for value in run.trained_method().parameters())
 
 
 def test_too_little_disk_is_said_before_training(tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from morphogen.images.image_set import Pictures
     from morphogen.training.run import Run
 
+_PRECISION = "bf16 is faster where a GPU or a CPU has it, and the default on such a GPU."
+
 
 @click.command()
 @click.argument("method", metavar="METHOD")
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
     help="For a method that translates: the images that it starts from. --grey, --shrink and --axis apply to them too;"
     " --files, --specimen-pattern and --pixel-size don't.",
 )
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
@@ -198,7 +200,7 @@ def _tell_of_autoencoder(run: "Run", images: "Pictures", specimen: str | None, c
     "--context", type=click.Path(path_type=Path), help="Of a run that is told other images of the places: those images."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same student.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the student in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
@@ -251,7 +253,7 @@ def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None
               help="A setting of the control, as 'learning_rate=1e-3'; 'morphogen methods controlled' shows"
               " them.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same control.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the control in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip

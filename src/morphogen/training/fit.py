@@ -31,7 +31,7 @@ class Plan(BaseModel):
         images: budget in images seen.
         seed: of weights, crops and noise.
         clip_norm: gradients of a phase that clips are scaled down to this norm.
-        precision: "fp32", or "bf16" on a GPU.
+        precision: "fp32", or "bf16" on a GPU or a CPU that has instructions for it.
         compile: sub-modules were compiled with torch.compile; on a GPU only.
         save_every_seconds: time between checkpoints.
     """

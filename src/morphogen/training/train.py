@@ -124,7 +124,8 @@ def train(
             ``training.control``, which call this with all that has to be as it was there.
         augmentations: what a discriminator may see done to images; by default what the symmetries allow, see
             ``specimens.specimen.augmentations``.
-        precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere.
+        precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere. A CPU must have instructions for
+            bf16 (AVX512-BF16 or AMX).
         compiled: compile the sub-modules that the method names, with torch.compile, on a GPU.
         go_on: continue the run in ``folder`` to the (new) budget instead of starting one.
         save_every_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
@@ -154,8 +155,8 @@ def train(
         seconds = 600.0
     on_gpu = uses_gpu(cpu)
     precision = precision or ("bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32")
-    if precision == "bf16" and not on_gpu:
-        raise Problem("bf16 is slower than fp32 on a CPU", do="leave the precision out")
+    if precision == "bf16" and not on_gpu and not computes_in_bf16():
+        raise Problem("this CPU has no instructions for bf16: it would be slower than fp32", do="leave it out")
     if compiled and not on_gpu:
         raise Problem("compiling takes longer than it saves on a CPU", do="leave it out")
     try:
@@ -260,6 +261,12 @@ def _with_captions(
 def uses_gpu(cpu: bool) -> bool:
     """Whether work goes to a GPU: where CUDA has one, unless the CPU is asked for. Others are not tested."""
     return torch.cuda.is_available() and not cpu
+
+
+def computes_in_bf16() -> bool:
+    """Whether this CPU multiplies in bf16 by itself (AVX512-BF16 or AMX); elsewhere bf16 is slower than fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _where_pixels_are_square(augmentations: frozenset[str], images: ImageSet) -> frozenset[str]:
