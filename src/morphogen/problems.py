@@ -44,6 +44,8 @@ def as_problem(error: ValidationError, where: str, model: type[BaseModel]) -> Pr
     if first["type"] == "missing":
         return Problem(f"{where}: '{place}' is missing", do="add it")
     said = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if not place:  # a rule over several keys
+        return Problem(f"{where}: what is given does not fit together", do=f"it should be {said}")
     return Problem(f"{where}: '{place}' is {first['input']!r}", do=f"it should be {said}")
 
 

@@ -252,6 +252,8 @@ def test_larger_images_come_out_with_their_size(plain_run):
 def test_the_wrong_settings_are_refused():
     with pytest.raises(Problem, match="lowest_noise below highest_noise"):
         method_settings("ddpm", {"lowest_noise": 90.0})
+    with pytest.raises(Problem, match="levels=flow beside a shift: levels=lognormal have none"):
+        method_settings("ddpm", {"shift": 3.0})
     with pytest.raises(Problem, match="a solver among"):
         method_settings("ddpm", {"solver": "best"})
     with pytest.raises(Problem, match="guidance_from below guidance_to"):

@@ -98,6 +98,8 @@ class DenoisingSettings(MethodSettings):
     def _levels_and_solver_fit(self) -> "DenoisingSettings":
         if self.lowest_noise >= self.highest_noise:
             raise ValueError("lowest_noise below highest_noise")
+        if self.shift != 1 and self.levels != "flow":
+            raise ValueError(f"levels=flow beside a shift: levels={self.levels} have none")
         if self.guidance_from >= self.guidance_to:
             raise ValueError("guidance_from below guidance_to")
         if self.guidance != 1 and not self.condition_dropout:

@@ -171,22 +171,26 @@ def specimen_figure(
     type_size = max(14, width // 8)
     font = _font(type_size)
     margin = math.ceil(max(font.getlength(name) for name in tiles)) + 4 * gap
-    foot = 2 * type_size + 4 * gap
     columns = max(map(len, tiles.values()))
-    figure = Image.new("RGB", (margin + columns * (width + gap), len(tiles) * (height + gap) + foot), _PAPER)
+    bar = scale_bar(first.size[1], spacing_um)
+    scale, small = f"grey values {grey.low:g} (black) to {grey.high:g} (white)", _font(type_size * 3 // 4)
+    across = max(margin + columns * (width + gap), math.ceil(small.getlength(scale)) + 2 * gap)
+    # The grey scale stands beside the length of the bar, or below it where a narrow figure leaves no room.
+    below = margin + font.getlength(bar.label) + small.getlength(scale) + 3 * gap > across
+    foot = (3 if below else 2) * type_size + (5 if below else 4) * gap
+    figure = Image.new("RGB", (across, len(tiles) * (height + gap) + foot), _PAPER)
     draw = ImageDraw.Draw(figure)
     for row, (name, shown) in enumerate(tiles.items()):
         top = row * (height + gap)
         draw.text((margin - 2 * gap, top + height // 2), name, fill=_INK, font=font, anchor="rm")
         for column, tile in enumerate(shown):
             figure.paste(tile, (margin + column * (width + gap), top))
-    bar = scale_bar(first.size[1], spacing_um)
     top = len(tiles) * (height + gap) + gap
     length = round(bar.pixels * factor)
     draw.rectangle((margin, top, margin + length - 1, top + max(4, gap // 2)), fill=_INK)
     draw.text((margin, top + 2 * gap), bar.label, fill=_INK, font=font, anchor="lt")
-    scale = f"grey values {grey.low:g} (black) to {grey.high:g} (white)"
-    draw.text((figure.width - gap, top + 2 * gap), scale, fill=_MUTED, font=_font(type_size * 3 // 4), anchor="rt")
+    down = top + 2 * gap + (type_size + gap if below else 0)
+    draw.text((figure.width - gap, down), scale, fill=_MUTED, font=small, anchor="rt")
     return figure
 
 

@@ -124,8 +124,8 @@ def train(
             ``training.control``, which call this with all that has to be as it was there.
         augmentations: what a discriminator may see done to images; by default what the symmetries allow, see
             ``specimens.specimen.augmentations``.
-        precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere. A CPU must have instructions for
-            bf16 (AVX512-BF16 or AMX).
+        precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere. A CPU must have
+            instructions for bf16 (AVX512-BF16 or AMX).
         compiled: compile the sub-modules that the method names, with torch.compile, on a GPU.
         go_on: continue the run in ``folder`` to the (new) budget instead of starting one.
         save_every_seconds: time between checkpoints; one is always written at the end and on Ctrl-C.
