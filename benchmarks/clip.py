@@ -162,11 +162,12 @@ def together(sets: Iterable[Pictures]) -> Pictures:
 
 
 def trained(
-    name: str, images: Pictures, folder: Path, images_seen: int, seed: int, settings: dict[str, object]
-) -> ClipRun:
+    name: str, images: Pictures, folder: Path, images_seen: int, seed: int, settings: dict[str, object],
+    precision: str | None,
+) -> ClipRun:  # fmt: skip
     """A CLIP that has learnt from these."""
     run = train("clip", images, folder / name, images_seen=images_seen, size=(SIDE, SIDE), seed=seed, settings=settings,
-                symmetries=frozenset({"flip_horizontal", "flip_vertical"}), cpu=True)  # fmt: skip
+                precision=precision, symmetries=frozenset({"flip_horizontal", "flip_vertical"}), cpu=True)  # fmt: skip
     return ClipRun(run)
 
 
@@ -217,6 +218,7 @@ def main() -> None:
     parser.add_argument("--phantoms", type=int, default=6000, help="to learn from")
     parser.add_argument("--real-fields", type=int, default=600, help="of each kind, to learn from")
     parser.add_argument("--held-out", type=int, default=512, help="phantoms to test on")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="of the trainings; bf16 where the CPU has it")
     parser.add_argument("--seed", type=int, default=0, help="of weights and crops")
     parser.add_argument("--only", choices=["phantoms", "1", "2"], help="one of the three trainings")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of CLIP")
@@ -233,7 +235,7 @@ def main() -> None:
     for name, images in groups.items():
         console.print(f"{name}: {len(images)} fields, the first: {images[0].labels['caption']}")
     if given.only in (None, "phantoms"):
-        clip = trained("phantoms", learnt, given.out, given.images_seen, given.seed, settings)
+        clip = trained("phantoms", learnt, given.out, given.images_seen, given.seed, settings, given.precision)
         report("phantoms alone", clip, held_out, groups, list(groups), given.out, console)
     for number, held_in in enumerate(HALVES if groups else (), start=1):
         if given.only in (None, str(number)):
@@ -241,7 +243,7 @@ def main() -> None:
             seen = {name: real[name].learnt(given.real_fields // share[real[name].kind], seed=1) for name in held_in}
             write_contact_sheet([p for s in seen.values() for p in list(s)[:8]], given.out / f"held_in_{number}.png")
             known = together([learnt, *(named(name, images) for name, images in seen.items())])
-            clip = trained(f"half_{number}", known, given.out, given.images_seen, given.seed, settings)
+            clip = trained(f"half_{number}", known, given.out, given.images_seen, given.seed, settings, given.precision)
             others = [name for name in groups if name not in held_in]
             report(f"phantoms and {', '.join(held_in)}", clip, held_out, groups, others, given.out, console)
 

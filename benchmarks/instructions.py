@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4000, help="triples to learn from")
     parser.add_argument("--held-out", type=int, default=120, help="triples to be scored")
     parser.add_argument("--images-seen", type=int, default=60_000, help="budget of the training")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="of the training; bf16 where the CPU has it")
     parser.add_argument("--seed", type=int, default=0, help="of weights and noise")
     parser.add_argument("--edit", action="append", default=[], metavar="NAME", help="these edits only")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method")
@@ -191,7 +192,8 @@ def main() -> None:
         learnt = pictures_of(known_triples(kind, count=given.count, seed=LEARNT_SEED, names=names, size=SIZE))
         folder = train(
             "instruct_pix2pix", learnt.after, given.out / "run", context=learnt.before, conditions=["instruction"],
-            images_seen=given.images_seen, size=SIZE, settings=settings, seed=given.seed, cpu=True,
+            images_seen=given.images_seen, size=SIZE, settings=settings, seed=given.seed,
+            precision=given.precision, cpu=True,
             symmetries=kind_of_specimen(kind).symmetries if kind == "rock" else frozenset(),
         ).folder  # fmt: skip
     held_out = known_triples(kind, count=given.held_out, seed=HELD_OUT_SEED, names=names, size=SIZE)

@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=2.0, help="weight of the caption")
     parser.add_argument("--method", default="ddpm", help="ddpm, or dit (with attention across)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="setting of the method")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="of the training; bf16 where the CPU has it")
     parser.add_argument("--seed", type=int, default=1, help="of the training")
     given = parser.parse_args()
     console = Console(width=140)
@@ -233,7 +234,8 @@ def main() -> None:
         run = Run(folder)
     else:
         run = train(given.method, learnt, folder, images_seen=given.images_seen, size=SIZE, conditions=[CAPTION],
-                    settings=settings, symmetries=specimen("rock").symmetries, seed=given.seed, cpu=True)  # fmt: skip
+                    settings=settings, symmetries=specimen("rock").symmetries, seed=given.seed,
+                    precision=given.precision, cpu=True)  # fmt: skip
     seconds = run.counters["seconds"]
     console.print(f"{given.method}: {run.counters['images_seen']:,.0f} images seen, {seconds:.0f} s", highlight=False)
     asked(run, learnt, given.count, given.guidance, 5, console)
