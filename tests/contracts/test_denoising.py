@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from morphogen.generation.generate import generate, require_able
 from morphogen.images.image_set import Pictures
@@ -21,6 +22,8 @@ from morphogen.methods.method import (
 )
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
+from morphogen.training.control import control
+from morphogen.training.distil import distil
 from morphogen.training.train import train
 from small_sets import SMALL, random_set, small_task
 
@@ -242,6 +245,28 @@ def test_what_is_no_denoiser_has_none_of_it(tmp_path, wish):
     run = train("vae", random_set(), tmp_path / "run", images_seen=8, size=(16, 24), settings=SMALL["vae"], cpu=True)
     with pytest.raises(Problem, match="vae is no denoiser and has no"):
         generate(run, count=1, cpu=True, **wish)
+
+
+def test_a_run_that_learnt_its_weighting_goes_on_is_distilled_and_controlled(tmp_path):
+    settings, options = SMALL["ddpm"] | {"weighting": "learned"}, {"size": (16, 24), "cpu": True}
+    whole = train("ddpm", random_set(), tmp_path / "whole", images_seen=16, settings=settings, **options)
+    stopped = KeyboardInterrupt
+
+    def stop(report):
+        if report.images_seen == 8:
+            raise stopped
+
+    with pytest.raises(stopped):
+        train("ddpm", random_set(), tmp_path / "part", images_seen=16, settings=settings, on_report=stop, **options)
+    again = train("ddpm", random_set(), tmp_path / "part", images_seen=16, settings=settings, go_on=True, **options)
+    weights = [load_file(run.folder / "weights.safetensors") for run in (whole, again)]
+    assert weights[0]["uncertainty.weights"].abs().max() > 0
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    student = distil(whole, random_set(), tmp_path / "student", images_seen=8, settings={"batch_size": 4}, cpu=True)
+    guided = control(whole, random_set(), tmp_path / "guided", images_seen=8, settings={"batch_size": 4}, cpu=True)
+    assert torch.equal(load_file(guided.folder / "weights.safetensors")["run.uncertainty.weights"],
+                       weights[0]["uncertainty.weights"])  # fmt: skip
+    assert generate(student, count=1, cpu=True)[0].size == (16, 24)
 
 
 def test_larger_images_come_out_with_their_size(plain_run):

@@ -129,8 +129,7 @@ class Method(DenoisingMethod):
         """The loss of the run."""
         with torch.no_grad():
             x0 = self.run.encode(batch.images, randomness)
-        found = self.run.denoising_loss(x0, self.run.given(batch), randomness)
-        return Loss(found, {"denoising": found})
+        return self.run.denoising_loss(x0, self.run.given(batch), randomness)
 
     def predict(self, x: Tensor, level: Tensor, given: Given) -> Tensor:
         """What the steered network says."""

@@ -53,6 +53,7 @@ from morphogen.methods.method import (
     Task,
 )
 from morphogen.networks.conditioned_unet import GROUPS, ConditionedUNet
+from morphogen.networks.level_uncertainty import LevelUncertainty
 
 LevelsOfTraining = Literal["lognormal", "log_uniform", "cosine", "vp", "sub_vp", "ve", "flow"]
 
@@ -78,8 +79,10 @@ class DenoisingSettings(MethodSettings):
     lowest_noise: float = Field(default=0.01, gt=0, description="lowest noise level, images have variance 1")
     highest_noise: float = Field(default=80.0, gt=0, description="highest noise level, where sampling starts")
     predicts: Target = Field(default="v", description="what the network predicts")
-    weighting: Literal["plain", "min_snr"] = Field(
-        default="plain", description="of the levels in the loss: the prediction's own squared error, or Min-SNR"
+    weighting: Literal["plain", "min_snr", "learned"] = Field(
+        default="plain",
+        description="of the levels in the loss: the prediction's own squared error, Min-SNR, or all alike, by an error"
+        " of each level that is learnt",
     )
     solver: str = Field(default="dpm_solver", description="how images are drawn, see docs/solvers.md")
     sample_steps: int = Field(default=20, ge=1, description="noise levels that the solver visits")
@@ -178,7 +181,13 @@ class DenoisingMethod(GenerativeMethod):
         channels = self.inside[0]
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
-        self.phases: tuple[Phase, ...] = (self.denoising_phase(("network",)),)
+        self.uncertainty = LevelUncertainty() if settings.weighting == "learned" else None
+        self.phases: tuple[Phase, ...] = (self.denoising_phase(self.learning),)
+
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """The sub-modules that learn to denoise."""
+        return ("network",) if self.uncertainty is None else ("network", "uncertainty")
 
     def denoising_phase(self, trains: tuple[str, ...], during: tuple[float, float] = (0.0, 1.0)) -> Phase:
         """The phase that trains the denoiser, in a part of the budget."""
@@ -229,11 +238,10 @@ class DenoisingMethod(GenerativeMethod):
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """Mean squared error of the prediction."""
         x0 = self.encode(batch.images, randomness)
-        found = self.denoising_loss(x0, self.given(batch), randomness)
-        return Loss(found, {"denoising": found})
+        return self.denoising_loss(x0, self.given(batch), randomness)
 
-    def denoising_loss(self, x0: Tensor, given: Given, randomness: Randomness) -> Tensor:
-        """The loss at random noise levels, with conditions left out at random; a mean over images."""
+    def denoising_loss(self, x0: Tensor, given: Given, randomness: Randomness) -> Loss:
+        """The loss at random noise levels, with conditions left out at random, and the prediction's squared error."""
         settings = self.settings
         sigma = self.training_levels(randomness.uniform())
         noise = randomness.normal(*x0.shape[1:])
@@ -241,9 +249,13 @@ class DenoisingMethod(GenerativeMethod):
         xt = add_noise(x0, noise, level)
         said = self.predict(xt, _LEVEL_SCALE * sigma.log(), self._told_some(given, randomness))
         error = (said - target(settings.predicts, x0, noise, level)).square().flatten(1).mean(1)  # (B,)
+        weighted = error
         if settings.weighting == "min_snr":
-            error = error * min_snr_weight(sigma) / plain_weight(settings.predicts, level)
-        return error.mean()
+            weighted = error * min_snr_weight(sigma) / plain_weight(settings.predicts, level)
+        elif self.uncertainty is not None:
+            expected = self.uncertainty(sigma)
+            weighted = error * torch.exp(-expected) + expected
+        return Loss(weighted.mean(), {"denoising": error.mean()})
 
     def training_levels(self, u: Tensor) -> Tensor:
         """Noise levels of training for numbers from U[0, 1), ``(B,)``."""

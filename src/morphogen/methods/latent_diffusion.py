@@ -139,7 +139,7 @@ class Method(DenoisingMethod):
         )
         self.phases = (
             *with_lazy_penalty(autoencoding, "perception", settings.perceptual_every if self.perception else 0),
-            self.denoising_phase(("network",), during=(settings.autoencoder_share, 1.0)),
+            self.denoising_phase(self.learning, during=(settings.autoencoder_share, 1.0)),
         )
 
     @classmethod
@@ -207,8 +207,7 @@ class Method(DenoisingMethod):
             told = _rows(self._crops, chosen)
         latent = mean + spread * randomness.normal(*mean.shape[1:])
         x0 = (latent - self.mean) / self.deviation
-        found = self.denoising_loss(x0, self.given(told), randomness)
-        return Loss(found, {"denoising": found})
+        return self.denoising_loss(x0, self.given(told), randomness)
 
     def predict(self, x: Tensor, level: Tensor, given: Given) -> Tensor:
         """The UNet's answer."""
