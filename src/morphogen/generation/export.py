@@ -26,6 +26,7 @@ from typing import Any
 from morphogen.methods.denoising import CPU_PATCH, UNetMethod
 from morphogen.methods.latent_diffusion import Method as LatentDiffusion
 from morphogen.methods.method import method_class, method_names
+from morphogen.networks.conditioned_unet import READER_WIDTH
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
@@ -120,11 +121,13 @@ def _told(run: Run, method: Any) -> dict[str, Any]:
         [[kind.name, list(kind.values)] for kind in conditions.classes],
         text="" if text is None else text.name, text_width=0 if text is None else text.width,
         out=layers[-1].out_features, tokens=network.always is not None,
+        reads=0 if network.reader is None else READER_WIDTH,
     )  # fmt: skip
     reader.layers.load_state_dict(layers.state_dict())
     if text is None:
         return {"conditions": reader}
     reader.always.data.copy_(network.always)
+    reader.reader.load_state_dict(network.reader.state_dict())
     encoder = encoder_of(conditions)
     assert encoder is not None
     network_of_text, tokenizer = encoder.parts

@@ -46,6 +46,27 @@ class Given:
     there: Tensor | None = None
 
 
+class TokenReader(nn.Module):
+    """Tokens of a text to one vector, by a learnt query in one layer of a transformer."""
+
+    def __init__(self, text: int, width: int, out: int) -> None:
+        super().__init__()
+        self.into = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, width))
+        self.query = nn.Parameter(torch.zeros(width))
+        self.among = nn.TransformerEncoderLayer(
+            width, nhead=4, dim_feedforward=2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, out))
+
+    def forward(self, states: Tensor, there: Tensor) -> Tensor:
+        """States ``(B, T, text)``, of which those count that are ``there`` ``(B, T)``, to ``(B, out)``."""
+        query = self.query.expand(len(states), 1, -1)
+        beyond = torch.cat([torch.zeros_like(there[:, :1]), ~there], dim=1)
+        seen = self.among(torch.cat([query, self.into(states)], dim=1), src_key_padding_mask=beyond)
+        vector: Tensor = self.out(seen[:, 0])
+        return vector
+
+
 class ConditionReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers has no types
     """Conditions to an embedding: a perceptron on their vector and on flags that say which are told.
 
@@ -56,6 +77,7 @@ class ConditionReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
         text_width: length of its vector.
         out: length of the embedding.
         tokens: whether the network sees the tokens of the text too.
+        reads: width of the layer that reads them for the embedding; 0 for none.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -67,6 +89,7 @@ class ConditionReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
         text_width: int = 0,
         out: int = 256,
         tokens: bool = False,
+        reads: int = 0,
     ) -> None:
         super().__init__()
         self.names = [n[0] for n in numbers] + [c[0] for c in classes] + ([text] if text else [])
@@ -74,6 +97,7 @@ class ConditionReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
         total = sum(self.widths) + len(self.widths)
         self.layers = nn.Sequential(nn.Linear(total, out), nn.SiLU(), nn.Linear(out, out))
         self.always = nn.Parameter(torch.zeros(1, 1, text_width)) if tokens else None
+        self.reader = TokenReader(text_width, reads, out) if reads else None
 
     def vectors(self, asked: Mapping[str, Any], pooled: Tensor | None) -> tuple[list[float], list[float]]:
         """The vector of one image and its flags; what is not asked is 0."""
@@ -182,6 +206,8 @@ class MorphogenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers h
         for k, said in enumerate(read):
             if said is not None:
                 states[k, : len(said[0])], there[k, : len(said[0])] = said[0], 1
+        if reader.reader is not None:
+            embedding = embedding + reader.reader(states, there > 0)
         always = reader.always.expand(len(asked), -1, -1)
         counts = torch.cat([torch.ones(len(asked), 1, device=device), there], dim=1) > 0
         return Given(embedding, torch.cat([always, states], dim=1), counts)

@@ -6,7 +6,8 @@ back the same way: the process is that of the paper, on every pixel; only the ne
 two cores the time that buys 170 steps of a decent network at full resolution buys a good model with p = 4.
 
 What the image is conditioned on is added to the embedding of the noise level, as a class is in diffusers' class
-embedding (Dhariwal, Nichol 2021, arXiv:2105.05233). The tokens of a text are seen by attention across, in the coarsest
+embedding (Dhariwal, Nichol 2021, arXiv:2105.05233); of a text, beside its pooled vector, what ``token_reader`` reads in
+its tokens. The tokens are also seen by attention across, in the coarsest
 level (Rombach et al. 2022, arXiv:2112.10752, section 3.3), beside one token that is always there: a softmax over no
 token at all, where the text is left out, is not defined.
 """
@@ -19,9 +20,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from morphogen.networks.condition_embedding import ConditionEmbedding
+from morphogen.networks.token_reader import TokenReader
 
 GROUPS = 16
 """Groups of the normalisation: channels are multiples of it."""
+
+READER_WIDTH = 128
+"""Of the layer that reads the tokens of a text."""
 
 
 class ConditionedUNet(nn.Module):
@@ -78,6 +83,7 @@ class ConditionedUNet(nn.Module):
         self.always = nn.Parameter(torch.zeros(1, 1, text)) if text else None
         # diffusers' embedding of the noise level is four times as wide as the finest level.
         self.conditions = ConditionEmbedding(conditions, 4 * widths[0]) if conditions else None
+        self.reader = TokenReader(text, READER_WIDTH, 4 * widths[0]) if text else None
         # Training starts from the best guess without a network, not from that guess plus noise.
         last = self.unet.get_submodule("conv_out")
         for parameter in last.parameters():
@@ -100,11 +106,7 @@ class ConditionedUNet(nn.Module):
             told: which of them count, ``(B, conditions)``.
             tokens: of a text ``(B, T, text + 1)``, the last entry 1 for a token that counts, where it reads a text.
         """
-        embedded = None
-        if self.conditions is not None:
-            assert vector is not None
-            assert told is not None
-            embedded = self.conditions(vector, told)
+        embedded = self.embedded(vector, told, tokens)
         patches = pixel_unshuffle(images, self.patch)  # (B, C p p, H / p, W / p)
         if self.always is None:
             return pixel_shuffle(self.unet(patches, level, class_labels=embedded).sample, self.patch)
@@ -114,3 +116,15 @@ class ConditionedUNet(nn.Module):
         there = torch.cat([torch.ones(count, 1, device=tokens.device), tokens[..., -1]], dim=1) > 0  # (B, 1 + T)
         said = self.unet(patches, level, states, class_labels=embedded, encoder_attention_mask=there).sample
         return pixel_shuffle(said, self.patch)
+
+    def embedded(self, vector: Tensor | None, told: Tensor | None, tokens: Tensor | None) -> Tensor | None:
+        """What is added to the embedding of the noise level, ``(B, width)``; the arguments are those of ``forward``."""
+        if self.conditions is None:
+            return None
+        assert vector is not None
+        assert told is not None
+        embedding: Tensor = self.conditions(vector, told)
+        if self.reader is not None:
+            assert tokens is not None
+            embedding = embedding + self.reader(tokens)
+        return embedding

@@ -111,9 +111,8 @@ class SteeredUNet(nn.Module):
         noisy, hint, known = images[:, : self.channels], images[:, self.channels : -1], images[:, -1:]
         patches = pixel_unshuffle(noisy, frozen.patch)
         embedded = unet.time_embedding(unet.time_proj(level).to(patches.dtype))
-        conditions = None
-        if frozen.conditions is not None:
-            conditions = frozen.conditions(vector, told)
+        conditions = frozen.embedded(vector, told, tokens)
+        if conditions is not None:
             embedded = embedded + conditions
         states, there = None, None
         if frozen.always is not None:

@@ -35,6 +35,7 @@ from morphogen.mathematics.contrastive_losses import sigmoid_contrast, softmax_c
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.method import Batch, ImageLearner, Loss, MethodSettings, Phase, Sizes, Task
 from morphogen.networks.gathered_rows import gathered_rows
+from morphogen.networks.token_reader import TokenReader
 
 MOST_SCALE = 100.0
 """Largest inverse temperature (Radford et al., section 2.5)."""
@@ -91,25 +92,12 @@ class _Level(nn.Module):
         return more
 
 
-class CaptionTower(nn.Module):
+class CaptionTower(TokenReader):
     """Tokens of a frozen encoder to unit vectors."""
-
-    def __init__(self, text: int, width: int, embedding: int) -> None:
-        super().__init__()
-        self.into = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, width))
-        self.query = nn.Parameter(torch.randn(width) / math.sqrt(width))
-        self.among = nn.TransformerEncoderLayer(
-            width, nhead=4, dim_feedforward=2 * width, dropout=0.0, batch_first=True, norm_first=True
-        )
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, embedding))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ``(B, T, text + 1)``, the last entry 1 for one that counts, to ``(B, embedding)``."""
-        states, there = self.into(tokens[..., :-1]), tokens[..., -1] > 0
-        query = self.query.expand(len(states), 1, -1)
-        beyond = torch.cat([torch.zeros_like(there[:, :1]), ~there], dim=1)  # (B, 1 + T), true where nothing is
-        seen = self.among(torch.cat([query, states], dim=1), src_key_padding_mask=beyond)
-        return normalize(self.out(seen[:, 0]).float(), dim=1)
+        return normalize(super().forward(tokens).float(), dim=1)
 
 
 class Contrast(nn.Module):
