@@ -77,6 +77,13 @@ if TYPE_CHECKING:
     help="For a method that translates: the images that it starts from. --grey, --shrink and --axis apply to them too;"
     " --files, --specimen-pattern and --pixel-size don't.",
 )
+@click.option(
+    "--image-vector",
+    type=click.Path(path_type=Path),
+    metavar="CLIP_RUN",
+    help="Of a diffusion method: tell it the vector that this run of 'train clip' has of each crop. It draws variations"
+    " of images then. clip_prior learns to draw such vectors for captions. Crops must be those of the CLIP.",
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
@@ -85,11 +92,12 @@ if TYPE_CHECKING:
 def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
           seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], text_encoder: Path | None,
-          context: str | None, sources: Path | None,
+          context: str | None, sources: Path | None, image_vector: Path | None,
           precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
-    'clip' draws nothing: it learns which captions belong to which images.
+    'clip' draws nothing: it learns which captions belong to which images. 'clip_prior' draws no images, but the vectors
+    that a CLIP would have of images for a caption: see 'generate --prior'.
 
     Where IMAGES holds triples (before/ and after/, see 'morphogen triples'), the images after are learnt. A method
     that follows instructions is told those before with them, and the instruction; --context and --condition may say
@@ -129,6 +137,7 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
             fraction=kind.fraction if kind is not None else None, text_encoder=text_encoder,
             context=told,
             sources=read_set(sources, {name: reading[name] for name in OF_SOURCES}) if sources is not None else None,
+            image_vector=image_vector,
             augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
             precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
         )  # fmt: skip

@@ -95,6 +95,10 @@ def _require_expressible(run: Run) -> None:
     if not issubclass(kind, UNetMethod | LatentDiffusion):
         able = ", ".join(n for n in method_names() if _fits(n))
         raise Problem(f"a run of {name} is no pipeline of diffusers", do=f"export one of {able}")
+    if record.image_vector is not None:
+        raise Problem(
+            f"{run.folder} is told vectors of images, which an exported pipeline is not", do="export a run without"
+        )
     if record.context is not None:
         what = f"the {record.context.kind} that it draws for"
         raise Problem(f"{run.folder} is told {what}, which an exported pipeline is not", do="export a run without")

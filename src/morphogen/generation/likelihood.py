@@ -16,9 +16,9 @@ puts it there, and above it in most papers, which trained with u. Images of floa
 number says how dense they lie per unit of grey, and may be negative: compare it on the same images only.
 
 p is the density of crops of the run's size, each by itself, told what training would have told of it: its labels, the
-area fraction of its mask, the mask itself. Estimates are not held within the grey range as in drawing, where the flow
-would have an edge. No guidance, for a guided flow has a density that no training fitted. The prior at the highest level
-is a Gaussian about the denoiser's own estimate there, for what it is told.
+area fraction of its mask, the mask itself, the vector that a CLIP has of it. Estimates are not held within the grey
+range as in drawing, where the flow would have an edge. No guidance, for a guided flow has a density that no training
+fitted. The prior at the highest level is a Gaussian about the denoiser's own estimate there, for what it is told.
 """
 
 import math
@@ -43,6 +43,7 @@ from morphogen.methods.method import SampleRequest
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.captions import encoder_of
+from morphogen.training.image_vectors import ImageVectors, clip_of
 from morphogen.training.run import Run
 from morphogen.training.train import require_labels, uses_gpu
 from morphogen.understanding.learners import learner_class
@@ -144,6 +145,7 @@ def likelihood(
     levels = decisive_steps(steps // EVALUATIONS_A_STEP + 1, settings.lowest_noise, settings.highest_noise)
     dequantised = np.issubdtype(np.dtype(intensity.dtype), np.integer)
     dimensions, found = math.prod(method.inside), []
+    looks = None if run.record.image_vector is None else ImageVectors(clip_of(run), device=device)
     for first in track(range(0, len(crops), batch_size), f"Measuring {len(crops)} fields"):
         here = crops[first : first + batch_size]
         x = torch.from_numpy(np.stack([crop.picture.pixels.astype(np.float64) for crop in here]))
@@ -157,6 +159,8 @@ def likelihood(
         if beside:
             channels = [crop.of(beside[crop.number], (run.shape.height, run.shape.width)) for crop in here]
             known["context"] = torch.from_numpy(np.stack(channels)).to(device)
+        if looks is not None:
+            known["image_vector"] = looks.of_images(unit.float()).to(device)
         given = method.given(SampleRequest(**known))
 
         def denoise(x: Tensor, sigma: Tensor, given: Given = given) -> Tensor:

@@ -16,6 +16,7 @@ from morphogen.images.picture import Picture
 from morphogen.pretrained.clip import PretrainedClip
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
+from morphogen.training.image_vectors import require_clip
 from morphogen.training.run import Run
 from morphogen.understanding.clip import Method
 
@@ -45,10 +46,7 @@ class ClipRun:
 
     def __init__(self, run: Run | Path | str, text_encoder: Path | str | None = None) -> None:
         run = run if isinstance(run, Run) else Run(run)
-        if run.record.method != "clip":
-            raise Problem(
-                f"{run.folder} is a run of {run.record.method}, not of CLIP", do="name one that 'train clip' made"
-            )
+        require_clip(run)
         learner = run.trained_learner()
         assert isinstance(learner, Method)
         self.run, self._clip = run, learner
