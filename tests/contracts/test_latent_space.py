@@ -284,6 +284,9 @@ def test_strips_and_matrices_show_every_image_pixel_for_pixel_in_its_place():
     sheet = decoded(strips_png([made[:4], made[4:]], [("seed 1", "seed 2"), ("seed 2", "seed 3")]))
     places = [found_at(sheet, drawn(p, grey)) for p in made]
     assert places == sorted(places)  # row after row, from left to right
+    sheet = decoded(strips_png([made[1:4]], [("a", "b")], [(made[0], made[4])]))
+    places = [found_at(sheet, drawn(p, grey_scale(made[:5]))) for p in made[:5]]
+    assert places == sorted(places)  # measured ones beyond the ends of their line
     rows, columns, images = made[:1], made[1:3], made[3:5]
     grey = grey_scale([*rows, *columns, *images])
     sheet = decoded(matrix_png(

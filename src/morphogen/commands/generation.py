@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from morphogen.commands.options import READING, SIZE, given_options, read_set, reading_options, tell_of, wishes_of
+from morphogen.commands.options import (
+    READING,
+    SIZE,
+    given_options,
+    read_set,
+    reading_options,
+    tell_of,
+    text_encoder_option,
+    wishes_of,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -315,9 +324,10 @@ def _between_images(run: Path, images: "Pictures", out: Path, sheet: Path | None
 
     made, steps = interpolate_images(run, images, folder=out, **options), options["steps"]
     lines = [[made[k] for k in range(first, first + steps)] for first in range(0, len(made), steps)]
-    ends = [(name_of(a), name_of(b)) for a, b in pairwise(images)]
+    pairs = list(pairwise(images))
+    picture = strips_png(lines, [(name_of(a), name_of(b)) for a, b in pairs], pairs)
     tell_of(made, out, None)
-    click.echo(f"Strips: {write_png(sheet or out / 'strips.png', strips_png(lines, ends))}")
+    click.echo(f"Strips: {write_png(sheet or out / 'strips.png', picture)}")
 
 
 @click.command(cls=_TakesSeeds)
@@ -434,10 +444,11 @@ def project(run: Path, images: Path, out: Path, crop_at: tuple[int, int] | None,
     "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@text_encoder_option
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def likelihood(run: Path, images: Path, steps: int, probes: int, most: int, seed: int, batch_size: int,
-               json_file: Path | None, cpu: bool, **reading: Any) -> None:  # fmt: skip
+               json_file: Path | None, text_encoder: Path | None, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """How likely are measured IMAGES under a diffusion RUN, in bits a dimension? Lower is likelier.
 
     The density that the run's probability flow gives, at its lowest noise level, to crops of its size, in units of grey
@@ -456,7 +467,7 @@ def likelihood(run: Path, images: Path, steps: int, probes: int, most: int, seed
     if json_file is not None:
         require_writable_file(json_file)
     found = measured_likelihood(run, read_set(images, reading), steps=steps, probes=probes, most=most, seed=seed,
-                                batch_size=batch_size, cpu=cpu)  # fmt: skip
+                                batch_size=batch_size, text_encoder=text_encoder, cpu=cpu)  # fmt: skip
     value, low, high = _mean_of([f.bits_a_dimension for f in found.fields], [f.specimen for f in found.fields], seed)
     fields = [field.model_dump() for field in found.fields]
     record = {**asdict(found), "fields": fields, "mean": value, "low": low, "high": high}

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from morphogen.commands.options import OF_SOURCES, SIZE, is_main_process, name_value_pairs, read_set, reading_options
+from morphogen.commands.options import (
+    OF_SOURCES,
+    SIZE,
+    is_main_process,
+    name_value_pairs,
+    read_set,
+    reading_options,
+    text_encoder_option,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -207,14 +215,15 @@ def _tell_of_autoencoder(run: "Run", images: "Pictures", specimen: str | None, c
     "--context", type=click.Path(path_type=Path), help="Of a run that is told other images of the places: those images."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same student.")
+@text_encoder_option
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the student in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None, images_seen: int | None,
-           given: tuple[str, ...], context: Path | None, seed: int, precision: str | None, compiled: bool, go_on: bool,
-           cpu: bool, **reading: Any) -> None:  # fmt: skip
+           given: tuple[str, ...], context: Path | None, seed: int, text_encoder: Path | None, precision: str | None,
+           compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train a student of a diffusion RUN that draws in one to four steps what the run draws in many.
 
     IMAGES are those that the run was trained on. Crops, masks, conditions, flips and turns are the run's. The student
@@ -234,7 +243,8 @@ def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None
     try:
         student = distilled(
             run, read_set(images, reading), out, steps=steps, context=others, seconds=seconds, images_seen=images_seen,
-            settings=settings, seed=seed, precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
+            settings=settings, text_encoder=text_encoder, seed=seed, precision=precision, compiled=compiled,
+            go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "state.safetensors").exists():
@@ -260,13 +270,14 @@ def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None
               help="A setting of the control, as 'learning_rate=1e-3'; 'morphogen methods controlled' shows"
               " them.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same control.")
+@text_encoder_option
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="[default: bf16 on a GPU that has it]")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the control in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def control(run: Path, images: Path, out: Path, by: 'Literal["edges", "masks"]', seconds: float | None,
-            images_seen: int | None, given: tuple[str, ...], seed: int, precision: str | None, go_on: bool, cpu: bool,
-            **reading: Any) -> None:  # fmt: skip
+            images_seen: int | None, given: tuple[str, ...], seed: int, text_encoder: Path | None,
+            precision: str | None, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train what steers a diffusion RUN by edges or masks; the run itself stays as it is.
 
     IMAGES are those that the run was trained on; the edges are found in them. 'generate OUT --context FOLDER' then
@@ -285,7 +296,7 @@ def control(run: Path, images: Path, out: Path, by: 'Literal["edges", "masks"]',
     try:
         steered = controlled(
             run, read_set(images, reading), out, by=by, seconds=seconds, images_seen=images_seen, settings=settings,
-            seed=seed, precision=precision, go_on=go_on, cpu=cpu,
+            text_encoder=text_encoder, seed=seed, precision=precision, go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "state.safetensors").exists():

@@ -26,6 +26,7 @@ from typing import Any
 from morphogen.methods.denoising import CPU_PATCH, UNetMethod
 from morphogen.methods.latent_diffusion import Method as LatentDiffusion
 from morphogen.methods.method import method_class, method_names
+from morphogen.pretrained.text_encoder import TextEncoder
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
@@ -36,12 +37,13 @@ PIPELINE = "morphogen_pipeline"
 """Name of the file in the folder that says how its parts work together."""
 
 
-def export(run: Run | Path | str, folder: Path | str) -> Path:
+def export(run: Run | Path | str, folder: Path | str, *, text_encoder: Path | str | None = None) -> Path:
     """Write a run as a pipeline of diffusers.
 
     Args:
         run: of a diffusion method whose network is diffusers' UNet, told no masks or images.
         folder: where it goes; new or empty.
+        text_encoder: of a run that reads captions: folder of its encoder, where that is no longer where it was.
 
     Returns:
         The folder.
@@ -52,6 +54,7 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
     run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the pipeline")
     _require_expressible(run)
+    encoder = encoder_of(run.record.conditions, text_encoder)
     method: Any = run.trained_method()
     if not method.begun:
         raise Problem("the run was stopped before its denoiser began to learn", do="go on with its training")
@@ -67,7 +70,7 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
         prediction_type="v_prediction", lower_order_final=False, final_sigmas_type="zero",
     )  # fmt: skip
     pipeline = MorphogenPipeline(
-        method.network.unet, scheduler, method.autoencoder.kl if latent else None, **_told(run, method),
+        method.network.unet, scheduler, method.autoencoder.kl if latent else None, **_told(run, method, encoder),
         predicts=settings.predicts,
         patch=1 if latent else settings.patch or CPU_PATCH,
         autoencoder_patch=settings.autoencoder_patch if latent else 1, shape=list(method.inside),
@@ -111,7 +114,7 @@ def _fits(method: str) -> bool:
     return issubclass(kind, UNetMethod | LatentDiffusion) and not kind.needs_context
 
 
-def _told(run: Run, method: Any) -> dict[str, Any]:
+def _told(run: Run, method: Any, encoder: TextEncoder | None) -> dict[str, Any]:
     """The parts that read what a run is conditioned on."""
     conditions, network = run.record.conditions, method.network
     if not conditions:
@@ -129,7 +132,6 @@ def _told(run: Run, method: Any) -> dict[str, Any]:
     if text is None:
         return {"conditions": reader}
     reader.always.data.copy_(network.always)
-    encoder = encoder_of(conditions)
     assert encoder is not None
     network_of_text, tokenizer = encoder.parts
     return {"conditions": reader, "text_encoder": network_of_text, "tokenizer": tokenizer}

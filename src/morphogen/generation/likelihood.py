@@ -40,6 +40,7 @@ from morphogen.mathematics.noise_levels import decisive_steps, level_of_batch
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.denoising import DenoisingMethod, Given
 from morphogen.methods.method import SampleRequest
+from morphogen.pretrained.text_encoder import TextEncoder
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.captions import encoder_of
@@ -107,6 +108,7 @@ def likelihood(
     most: int = MOST_FIELDS,
     seed: int = 0,
     batch_size: int = 16,
+    text_encoder: Path | str | None = None,
     cpu: bool = False,
 ) -> Likelihoods:
     """Bits a dimension of measured images under a run; the module says of what exactly.
@@ -119,6 +121,7 @@ def likelihood(
         most: fields at most, crops of the run's size side by side, spread evenly over the images.
         seed: of places in cells and of probes; field k depends on the seed and on k alone.
         batch_size: fields at a time; changes memory and not content.
+        text_encoder: of a run that reads captions: folder of its encoder, where that is no longer where it was.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:
@@ -133,6 +136,7 @@ def likelihood(
         )
     require_alike(run, images)
     require_labels(run.record.conditions, images)
+    encoder = encoder_of(run.record.conditions, text_encoder)
     context = run.record.context
     beside = [] if context is None else context.all_channels("masks", images)
     crops = crops_of(images, (run.shape.height, run.shape.width), most)
@@ -155,7 +159,7 @@ def likelihood(
         unit = 2 * (x - intensity.low) / (intensity.high - intensity.low) - 1
         streams = Randomness.of_images(seed, first, len(here), purpose=_PROBES, device=device)
         x0 = method.encode(unit.float().to(device), streams)
-        known: dict[str, Any] = _told(run, here, device)
+        known: dict[str, Any] = _told(run, here, encoder, device)
         if beside:
             channels = [crop.of(beside[crop.number], (run.shape.height, run.shape.width)) for crop in here]
             known["context"] = torch.from_numpy(np.stack(channels)).to(device)
@@ -201,10 +205,10 @@ def _require_density(run: Run) -> None:
         )
 
 
-def _told(run: Run, crops: Sequence[Crop], device: torch.device) -> dict[str, Tensor]:
+def _told(run: Run, crops: Sequence[Crop], encoder: TextEncoder | None, device: torch.device) -> dict[str, Tensor]:
     conditions = run.record.conditions
     values = [conditions.values_of(crop.picture.labels, crop.picture.mask) for crop in crops]
-    return told(values, conditions, encoder_of(conditions), device)
+    return told(values, conditions, encoder, device)
 
 
 def _records(crops: Sequence[Crop], bits: Tensor) -> list[FieldLikelihood]:

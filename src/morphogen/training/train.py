@@ -355,8 +355,12 @@ class _Asked:
     def seen_conditions(self, intensity: IntensityMap) -> Conditions:
         """The conditions with their ranges in the crops that training will see."""
         if self.teacher is not None:  # which reads them on the scales of its own training
-            require_readable(self.teacher.record.conditions, self.images)
-            return self.teacher.record.conditions
+            known = self.teacher.record.conditions
+            if known.text is not None and self.text is not None:  # by the encoder where it is now
+                here = known.text.model_copy(update={"folder": self.text.folder})
+                known = known.model_copy(update={"text": here})
+            require_readable(known, self.images)
+            return known
         declared = Conditions.of(self.conditions, list(self.images), self.fraction, self.text)
         if not declared:
             return declared
