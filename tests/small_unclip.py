@@ -74,9 +74,9 @@ def clip_run(folder: Path, images_seen: int = 480, **options: object) -> Run:
 def both_runs() -> tuple[Run, Run]:
     """A decoder and a prior; the CLIP that they were trained with is gone, and they have what they need of it."""
     clip = clip_run(place() / "clip")
-    decoder = train("ddpm", waves(24), place() / "decoder", images_seen=4800, size=SIZE, settings=DECODER,
+    decoder = train("ddpm", waves(24), place() / "decoder", images_seen=3520, size=SIZE, settings=DECODER,
                     image_vector=clip, cpu=True)  # fmt: skip
-    prior = train("clip_prior", waves(24), place() / "prior", images_seen=4800, size=SIZE, settings=PRIOR,
+    prior = train("clip_prior", waves(24), place() / "prior", images_seen=1600, size=SIZE, settings=PRIOR,
                   image_vector=clip.folder, cpu=True)  # fmt: skip
     shutil.rmtree(clip.folder)
     return decoder, prior

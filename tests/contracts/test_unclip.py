@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from morphogen.editing.edit import edit
+from morphogen.evaluation.caption_scores import caption_scores
+from morphogen.evaluation.compared_set import ComparedSet
 from morphogen.generation.decoder import interpolate_images
 from morphogen.generation.export import export
 from morphogen.generation.generate import generate
@@ -205,12 +207,36 @@ def test_captions_and_priors_that_do_not_fit_are_refused(tmp_path, another_clip)
     assert not (tmp_path / "out").exists()
 
 
+def test_a_clip_that_told_what_to_draw_is_no_judge_of_it(another_clip):
+    drawn = generate(decoder_run(), count=2, prior=prior_run(), asked={"caption": "dark pores"}, cpu=True)
+    sets = [ComparedSet("drawn", "generated", drawn), ComparedSet("measured", "measured", waves(2))]
+    own, other = ClipRun(clip_of(decoder_run())), ClipRun(another_clip)
+    scores, notes = caption_scores(sets, [own, other], resamples=10)
+    assert notes == [f"drawn was drawn for vectors of {own.name}, whose CLIPScore of it is no evidence."]
+    assert {s.compared for s in scores} == {"drawn", "measured"}
+    varied = edit("variations", waves(1, size=SIZE), model=decoder_run().folder, settings={"steps": 1}, cpu=True)
+    assert varied.pictures[0].labels["told by"] == own.identity
+
+
 def test_a_vector_depends_on_the_seed_its_number_and_its_caption_alone():
     prior = Prior(prior_run())
     together = prior(["dark pores", "bright grains", "dark pores of a rock"], seed=5)
     (second,) = prior(["bright grains"], seed=5, first=1)
     torch.testing.assert_close(together[1], second, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(prior(["bright grains"], seed=6, first=1)[0], second, atol=1e-2)
+
+
+def test_a_clip_reads_by_an_encoder_that_has_moved(tmp_path, another_clip):
+    from morphogen.commands.options import open_clips
+
+    shutil.copytree(another_clip.folder, tmp_path / "clip")
+    written = (tmp_path / "clip" / "run.json").read_text().replace(str(encoder()), str(tmp_path / "gone"))
+    (tmp_path / "clip" / "run.json").write_text(written)
+    with pytest.raises(Problem, match="holds no text encoder"):
+        open_clips([tmp_path / "clip"], None)
+    assert open_clips([tmp_path / "clip"], encoder())[0].captions(["rock"]).shape == (1, 8)
+    with pytest.raises(Problem, match="no run of 'train clip' that reads by it"):
+        open_clips([], encoder())
 
 
 def test_the_whole_way_on_the_command_line(tmp_path, monkeypatch, capsys):

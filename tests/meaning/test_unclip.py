@@ -40,7 +40,7 @@ def test_the_weaker_a_variation_the_more_it_keeps_down_to_the_image_itself():
         found = edit("variations", images, model=decoder_run().folder, settings={"strength": strength}, cpu=True)
         means.append(changed(found).mean())
     assert means[0] < 0.5  # rounding
-    assert means == sorted(means)
+    assert (np.diff(means) > 1).all()
 
 
 def test_the_way_between_two_images_goes_from_one_to_the_other():

@@ -46,7 +46,7 @@ class Editor(EditingMethod):
     def __init__(self, settings: Settings, folder: Path | None, *, cpu: bool = False) -> None:
         super().__init__(settings, folder, cpu=cpu)
         assert folder is not None
-        self.decoder = Decoder(folder, text_encoder=settings.text_encoder, cpu=cpu)
+        self.decoder = Decoder(folder, reads=True, text_encoder=settings.text_encoder, cpu=cpu)
 
     def check(self, source: Picture, instruction: Instruction) -> None:
         """The image must be one of the run's kind, and the captions must be two that can be read."""

@@ -38,7 +38,6 @@ class Settings(EditorSettings):
     steps: int | None = Field(default=None, ge=1, description="noise levels; by default as the run")
     guidance: float | None = Field(default=None, ge=0, description="weight of the vector; by default as the run")
     iterations: int = Field(default=5, ge=0, description="evaluations that better each step of the inversion")
-    text_encoder: str | None = Field(default=None, description="folder of the CLIP's text encoder, where it was moved")
 
 
 class Editor(EditingMethod):
@@ -52,7 +51,7 @@ class Editor(EditingMethod):
     def __init__(self, settings: Settings, folder: Path | None, *, cpu: bool = False) -> None:
         super().__init__(settings, folder, cpu=cpu)
         assert folder is not None
-        self.decoder = Decoder(folder, text_encoder=settings.text_encoder, cpu=cpu)
+        self.decoder = Decoder(folder, cpu=cpu)
 
     def check(self, source: Picture, instruction: Instruction) -> None:
         """The image must be one of the run's kind, and large enough."""

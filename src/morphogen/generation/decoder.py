@@ -57,7 +57,8 @@ class Decoder(DenoisingRun):
 
     Args:
         folder: of the run.
-        text_encoder: folder of the encoder of its CLIP's captions, where that is no longer where it was.
+        reads: whether its CLIP is to read captions, which takes the CLIP's text encoder.
+        text_encoder: folder of that, where it is no longer where it was.
         cpu: stay on the CPU even where there is a GPU.
 
     Attributes:
@@ -67,9 +68,16 @@ class Decoder(DenoisingRun):
         Problem: it is no such run.
     """
 
-    def __init__(self, folder: Run | Path | str, *, text_encoder: Path | str | None = None, cpu: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Run | Path | str,
+        *,
+        reads: bool = False,
+        text_encoder: Path | str | None = None,
+        cpu: bool = False,
+    ) -> None:
         super().__init__(folder, cpu=cpu)
-        self.clip = ClipRun(clip_of(self.run), text_encoder)
+        self.clip = ClipRun(clip_of(self.run), text_encoder, reads=reads)
 
     def require_fit(self) -> None:
         """Refuse a run that is told no vectors, or masks and edges too.

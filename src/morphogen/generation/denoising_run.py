@@ -16,7 +16,7 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from morphogen.generation.generate import require_able
 from morphogen.images.mask_channel import channel_of_mask, mask_of_channel
-from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Picture
+from morphogen.images.picture import TOLD_BY, TRAINED_ON, TRAINED_THROUGH, Label, Picture
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.denoising import DenoisingMethod
 from morphogen.methods.method import SampleRequest
@@ -120,6 +120,8 @@ class DenoisingRun:
         about: dict[str, Label] = {TRAINED_ON: record.images.fingerprint}
         if self.method.learnt_through:
             about[TRAINED_THROUGH] = self.method.learnt_through
+        if record.image_vector is not None:
+            about[TOLD_BY] = record.image_vector.identity
         found = []
         channels = self.method.decode(x0).float().cpu().numpy()
         for made, source, region, own in zip(channels, sources, regions, labels, strict=True):

@@ -17,7 +17,15 @@ from morphogen.images.cropping import Encoder, text_tensors
 from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.mask_channel import mask_of_channel
-from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Origin, Picture, spacing_from_stored
+from morphogen.images.picture import (
+    TOLD_BY,
+    TRAINED_ON,
+    TRAINED_THROUGH,
+    Label,
+    Origin,
+    Picture,
+    spacing_from_stored,
+)
 from morphogen.mathematics.randomness import Randomness, numpy_generator
 from morphogen.mathematics.solvers.solver import solver as find_solver
 from morphogen.methods.denoising import DenoisingMethod
@@ -246,8 +254,6 @@ def _vectors_asked(
             )
         return asked, None
     opened = prior if isinstance(prior, Run) else Run(prior)
-    if run.record.image_vector is None:
-        raise Problem(f"{run.folder} was told no vectors of images", do="leave the prior out")
     found = Prior(opened, text_encoder=text_encoder, device=device)
     found.require_same_clip(run)
     if caption is None:
@@ -289,6 +295,8 @@ def picture_of(
     labels: dict[str, Label] = {"method": run.record.method, TRAINED_ON: images.fingerprint}
     if learnt_through:
         labels[TRAINED_THROUGH] = learnt_through
+    if record.image_vector is not None:
+        labels[TOLD_BY] = record.image_vector.identity
     return Picture(
         intensity.to_grey(unit),
         spacing_from_stored(images.spacing_um),

@@ -58,10 +58,9 @@ class Prior:
         Raises:
             Problem: it is, or is told none.
         """
-        clip_of(decoder)
         mine, its = self.run.record.image_vector, decoder.record.image_vector
-        assert mine is not None
-        assert its is not None
+        if mine is None or its is None:
+            raise Problem(f"{decoder.folder} was told no vectors of images", do="leave the prior out")
         if mine.weights != its.weights:
             raise Problem(
                 f"{self.run.folder} draws vectors of the CLIP {mine.weights[:12]}, and {decoder.folder} is told those"

@@ -97,6 +97,11 @@ class Teacher(BaseModel):
     folder: str
     weights: str
 
+    @property
+    def identity(self) -> str:
+        """16 hex digits that stand for the weights where scores name who gave them."""
+        return hashlib.sha256(self.weights.encode()).hexdigest()[:16]
+
 
 class ImageVector(Teacher):
     """The run of CLIP whose vectors of images a run is told, or learns; a copy of it lies in ``clip/``.

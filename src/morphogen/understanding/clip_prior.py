@@ -13,11 +13,17 @@ and says the z_i without noise:
 Captions are left out for a tenth of the examples, for classifier-free guidance. To draw, two vectors are drawn from the
 noise of the image's own stream, and the one with the larger product z_i . z_t is kept.
 
-Deviations. Noise levels are those of ``mathematics.noise_levels``, uniform in the time of the paper's cosine schedule,
-for vectors brought to mean 0 and variance 1 (``networks.seen_vectors``). Its estimate is held within the unit ball, in
-which all means of unit vectors lie, and what is drawn is brought to unit length. No causal mask: one place alone
-answers, and it sees all others in either case. The tokens are the states of the frozen encoder that CLIP reads captions
-by.
+Deviations. What is left of x = z_i + sigma n is part of the estimate, beside the transformer's answer F, as in
+``methods.denoising``:
+
+    f(x, sigma, y) = a^2 x + a sigma F(a x, sigma, y),    a = 1 / sqrt(1 + sigma^2)
+
+so that nothing need be learnt where there is little noise: after few steps, one that answered z_i itself drew the mean
+of the vectors that fit, again and again. Noise levels are those of ``mathematics.noise_levels``, uniform in the time of
+the paper's cosine schedule, for vectors brought to mean 0 and variance 1 (``networks.seen_vectors``). Its estimate is
+held within the unit ball, in which all means of unit vectors lie, and what is drawn is brought to unit length. No
+causal mask: one place alone answers, and it sees all others in either case. The tokens are the states of the frozen
+encoder that CLIP reads captions by.
 
 It draws no images. A denoising method that is told such vectors does (``train ddpm IMAGES --image-vector CLIP_RUN``).
 """
@@ -113,13 +119,14 @@ class Transformer(nn.Module):
         )
         last = nn.Linear(width, length)
         self.out = nn.Sequential(nn.LayerNorm(width), last)
-        # Training starts from the best guess without a network, the mean of all vectors.
+        # Training starts from the best guess without a network, that of a normal distribution of variance 1.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, sigma: Tensor, said: Said) -> Tensor:
         """The estimate ``(B, length)`` for noisy vectors ``(B, length)`` at noise levels ``(B,)``."""
-        noisy = x * (1 + sigma.square()).rsqrt()[:, None]  # of variance 1
+        signal = (1 + sigma.square()).rsqrt()[:, None]
+        noisy = signal * x  # of variance 1
         caption = said.vector * math.sqrt(said.vector.shape[1])
         each = [self.caption(caption), self.level(_waves(sigma.log(), self.places.shape[1])), self.noisy(noisy)]
         places = torch.stack([*each, torch.zeros_like(each[0])], dim=1) + self.places[1:]  # (B, 4, W)
@@ -129,8 +136,7 @@ class Transformer(nn.Module):
         there = torch.cat([tokens, said.told[:, None], always, always, always], dim=1)  # (B, T + 4)
         for block in self.blocks:
             sequence = block(sequence, src_key_padding_mask=~there)
-        answer: Tensor = self.out(sequence[:, -1])
-        return answer
+        return signal * noisy + sigma[:, None] * signal * self.out(sequence[:, -1])
 
 
 class Method(ImageLearner):
