@@ -136,7 +136,8 @@ class Transformer(nn.Module):
         there = torch.cat([tokens, said.told[:, None], always, always, always], dim=1)  # (B, T + 4)
         for block in self.blocks:
             sequence = block(sequence, src_key_padding_mask=~there)
-        return signal * noisy + sigma[:, None] * signal * self.out(sequence[:, -1])
+        estimate: Tensor = signal * noisy + sigma[:, None] * signal * self.out(sequence[:, -1])
+        return estimate
 
 
 class Method(ImageLearner):
