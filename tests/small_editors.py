@@ -19,6 +19,7 @@ from small_encoder import tiny_encoder
 from small_pipelines import small_pipelines
 from small_service import small_service
 from small_sets import SMALL, random_set, small_instructed
+from small_unclip import SAID, decoder_run, waves
 
 SIZE = (24, 36)
 
@@ -124,6 +125,11 @@ def ordered(picture: Picture) -> Instruction:
     return Instruction(words="make it brighter", mask=hole(picture))
 
 
+def towards_across(picture: Picture) -> Instruction:
+    """What waves are to become, and what they are."""
+    return Instruction(caption=SAID["across"], before=SAID["down"])
+
+
 def of_one_window() -> Pictures:
     """Images as large as the crops of the captioned run."""
     return random_set(3, (16, 24))
@@ -147,4 +153,17 @@ SMALL_EDITORS: dict[str, Small] = {
     "pipeline": Small(lambda: small_pipelines()["inpaint"], {"steps": 2}, asks=painted),
     "prompt_to_prompt": Small(captioned_run, {"steps": 3, "guidance": 300}, images=of_one_window, asks=two_captions),
     "sdedit": Small(diffusion_run, {"passes": 1}),
+    "text_differences": Small(
+        lambda: decoder_run().folder,
+        {"steps": 3, "iterations": 1},
+        images=lambda: waves(3, 5),
+        asks=towards_across,
+        by_chance=False,
+    ),
+    "variations": Small(
+        lambda: decoder_run().folder,
+        {"steps": 3, "strength": 0.5, "iterations": 1},
+        images=lambda: waves(3, 5),
+        asks=nothing,
+    ),
 }

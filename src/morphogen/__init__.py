@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from morphogen.evaluation.segment import segment
     from morphogen.evaluation.zero_shot import classify
     from morphogen.generation.attend import attend
+    from morphogen.generation.decoder import interpolate_images
     from morphogen.generation.export import export
     from morphogen.generation.generate import generate
     from morphogen.generation.hosted import order
@@ -58,6 +59,7 @@ __all__ = [
     "generate",
     "image_set",
     "interpolate",
+    "interpolate_images",
     "likelihood",
     "lora",
     "make_phantoms",
@@ -94,6 +96,7 @@ _CALLS = {
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
     "interpolate": ("morphogen.generation.latent_space", "interpolate"),
+    "interpolate_images": ("morphogen.generation.decoder", "interpolate_images"),
     "likelihood": ("morphogen.generation.likelihood", "likelihood"),
     "lora": ("morphogen.training.lora", "lora"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),

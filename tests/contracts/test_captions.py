@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from morphogen.generation.generate import generate
+from morphogen.generation.likelihood import likelihood
 from morphogen.images.conditions import Conditions
 from morphogen.images.image_set import Pictures
 from morphogen.pretrained import text_encoder as module
 from morphogen.pretrained.text_encoder import PACKAGE, TextEncoder, text_encoder
 from morphogen.problems import Problem
+from morphogen.training.distil import distil
 from morphogen.training.train import train
 from small_encoder import tiny_encoder
 from small_sets import SMALL, random_set
@@ -129,7 +131,13 @@ def test_a_run_goes_on_with_its_own_encoder_and_draws_with_one_that_has_moved(en
     module._opened.cache_clear()
     with pytest.raises(Problem, match="holds no text encoder"):
         generate(tmp_path / "run", count=1, cpu=True)
-    assert len(generate(tmp_path / "run", count=1, text_encoder=tmp_path / "elsewhere", cpu=True)) == 1
+    moved = {"text_encoder": tmp_path / "elsewhere", "cpu": True}
+    assert len(generate(tmp_path / "run", count=1, **moved)) == 1
+    assert likelihood(tmp_path / "run", captioned(), steps=4, most=1, **moved).fields
+    student = distil(tmp_path / "run", captioned(), tmp_path / "student", steps=1, images_seen=4,
+                     settings={"batch_size": 4}, **moved)  # fmt: skip
+    assert student.record.conditions.text.folder == str(tmp_path / "elsewhere")
+    assert student.record.conditions.seen_texts
 
 
 def test_a_run_is_read_by_no_other_encoder(encoder, tmp_path):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from safetensors.torch import load_file as load_weights
 from safetensors.torch import save_file
 
 from morphogen.generation.generate import SAMPLES, generate
-from morphogen.generation.latent_space import interpolate, layers_named, mix, spherical
+from morphogen.generation.latent_space import interpolate, layers_named, mix
 from morphogen.generation.projection import _Likeness, project
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
@@ -90,17 +89,6 @@ def test_truncated_lines_shrink_to_the_mean_style(run, space):
     half = interpolate(run, [3, 7], steps=3, space=space, truncation=0.5, cpu=True)
     assert_equal(half[0], generate(run, count=1, seed=3, truncation=0.5, cpu=True)[0].pixels)
     assert_equal(half[2], expected(run, 7, 3, 0.5))
-
-
-def test_an_arc_keeps_the_length_that_a_straight_line_loses():
-    a, b = torch.tensor([[3.0, 0, 0]]), torch.tensor([[0, 3.0, 0]])
-    shares = torch.linspace(0, 1, 7)[:, None]
-    arc = spherical(a, b, shares)
-    torch.testing.assert_close(arc.norm(dim=1), torch.full((7,), 3.0))
-    angles = torch.atan2(arc[:, 1], arc[:, 0])
-    torch.testing.assert_close(angles, shares[:, 0] * math.pi / 2)
-    torch.testing.assert_close(spherical(a, a, shares), a.expand(7, -1))
-    torch.testing.assert_close(spherical(a, 2 * a, shares)[3], 1.5 * a[0])
 
 
 def test_mixing_all_layers_gives_the_columns_style_and_none_but_the_rows_noise(run):
@@ -296,6 +284,9 @@ def test_strips_and_matrices_show_every_image_pixel_for_pixel_in_its_place():
     sheet = decoded(strips_png([made[:4], made[4:]], [("seed 1", "seed 2"), ("seed 2", "seed 3")]))
     places = [found_at(sheet, drawn(p, grey)) for p in made]
     assert places == sorted(places)  # row after row, from left to right
+    sheet = decoded(strips_png([made[1:4]], [("a", "b")], [(made[0], made[4])]))
+    places = [found_at(sheet, drawn(p, grey_scale(made[:5]))) for p in made[:5]]
+    assert places == sorted(places)  # measured ones beyond the ends of their line
     rows, columns, images = made[:1], made[1:3], made[3:5]
     grey = grey_scale([*rows, *columns, *images])
     sheet = decoded(matrix_png(

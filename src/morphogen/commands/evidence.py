@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import morphogen
-from morphogen.commands.options import SIZE, is_main_process, read_set, reading_options
+from morphogen.commands.options import (
+    SIZE,
+    is_main_process,
+    open_clips,
+    read_set,
+    reading_options,
+    text_encoder_option,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -77,6 +84,7 @@ if TYPE_CHECKING:
     " captions. May be repeated.",
 )
 @click.option("--caption", metavar="TEXT", help="With --clip: hold all images against this, not their own captions.")
+@text_encoder_option
 @click.option("--micrometres", is_flag=True, help="Refuse images of unknown pixel size, instead of counting pixels.")
 @click.option(
     "--range",
@@ -105,8 +113,9 @@ if TYPE_CHECKING:
 def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, training: Path | None, another: Path | None,
              floor: Path | None, segmentation: str | None, paired: bool, grey_range: tuple[float, float] | None,
              features: tuple[str, ...], inception: Path | None, download_inception: bool, worth_crops: int | None,
-             clips: tuple[Path, ...], caption: str | None, micrometres: bool, fields_at_most: int, seed: int,
-             json_file: Path | None, out: Path | None, **reading: Any) -> None:  # fmt: skip
+             clips: tuple[Path, ...], caption: str | None, text_encoder: Path | None, micrometres: bool,
+             fields_at_most: int, seed: int, json_file: Path | None, out: Path | None,
+             **reading: Any) -> None:  # fmt: skip
     """Compare generated images with measured ones.
 
     Descriptors are tested for equivalence within the margins of the kind of specimen. Distances come with 95 %
@@ -125,7 +134,6 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     from morphogen.progress import status
     from morphogen.report.terminal import print_comparison, print_pairs, print_usefulness
     from morphogen.specimens.specimen import specimen as kind_of_specimen
-    from morphogen.training.image_text import open_image_text
     from morphogen.usefulness.usefulness import require_trainable, usefulness
     from morphogen.whole_files import require_free_folder, require_writable_file, write_text_whole
 
@@ -138,10 +146,12 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     if paired:
         if len(generated) != 1:
             raise Problem("pairs are made of two folders", do="give one --generated with --paired")
-        if clips or any(given is not None for given in (out, training, floor, another, segmentation, caption)):
+        unread = (out, training, floor, another, segmentation, caption, text_encoder)
+        if clips or any(given is not None for given in unread):
             raise Problem(
                 "--paired compares pairs and nothing else",
-                do="leave --out, --training, --floor, --another, --segmentation, --clip and --caption out",
+                do="leave --out, --training, --floor, --another, --segmentation, --clip, --caption and --text-encoder"
+                " out",
             )
         pairs = evaluate_pairs(measured=reference, generated=read_images(generated[0]), grey_range=grey_range)
         if json_file is not None:
@@ -161,7 +171,7 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
     size, allowed = sets[next(iter(sets))][0].size, kind_of_specimen(specimen).symmetries
     if worth_crops is not None and learned is not None:
         require_trainable(learned, sets, reference, size, seeds=3)
-    models = [open_image_text(folder) for folder in clips]
+    models = open_clips(clips, text_encoder)
     with status("Comparing") as tell:
         found = compare_sets(
             measured=reference, generated=sets, specimen=specimen, training=learned, another=others,
@@ -318,11 +328,12 @@ def study(recipe: Path | None, images: Path | None, out: Path | None, only: tupl
     help="Audit the CLIPScore, too, by this run of 'train clip' or this CLIPModel of transformers. May be repeated.",
 )
 @click.option("--caption", metavar="TEXT", help="With --clip: hold all images against this, not their own captions.")
+@text_encoder_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same audit.")
 @reading_options  # fmt: skip
 def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int], sizes: tuple[int, ...],
           defects: tuple[str, ...], segmentation: str | None, clips: tuple[Path, ...], caption: str | None,
-          seed: int, **reading: Any) -> None:  # fmt: skip
+          text_encoder: Path | None, seed: int, **reading: Any) -> None:  # fmt: skip
     """Ask the metrics themselves: which of them see what is wrong with an image?
 
     Damages measured IMAGES, or phantoms of KIND where none are given, in graded, physically named ways, and scores
@@ -334,7 +345,6 @@ def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int
     from morphogen.audit.instruments import CaptionScores
     from morphogen.progress import console, status
     from morphogen.report.audit_page import write_audit_page
-    from morphogen.training.image_text import open_image_text
     from morphogen.training.run import command_line
     from morphogen.whole_files import free_folder, require_free_folder
 
@@ -343,7 +353,7 @@ def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int
     started = time.perf_counter()
     folder = require_free_folder(out, "the audit") if out is not None else free_folder(Path("audits") / kind)
     measured = read_set(images, reading) if images is not None else None
-    models = [open_image_text(clip) for clip in clips]
+    models = open_clips(clips, text_encoder)
     with status("Auditing") as tell:
         found = audit_metrics(
             kind=kind, measured=measured, size=crop, n=sizes, defects=defects or None, segmentation=segmentation,

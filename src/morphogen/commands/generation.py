@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from morphogen.commands.options import READING, SIZE, given_options, read_set, reading_options, tell_of, wishes_of
+from morphogen.commands.options import (
+    READING,
+    SIZE,
+    given_options,
+    read_set,
+    reading_options,
+    tell_of,
+    text_encoder_option,
+    wishes_of,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
     from morphogen.generation.latent_space import Space
+    from morphogen.images.image_set import Pictures
 
 
 @click.command()
@@ -32,6 +42,14 @@ if TYPE_CHECKING:
     metavar="TEXT",
     help="Of a pipeline, or a run that reads captions: what the images are to show; as --ask caption=TEXT.",
 )
+@click.option(
+    "--prior", type=click.Path(path_type=Path), metavar="RUN",
+    help="Of a run that is told vectors of images: the run of clip_prior that draws them for --caption.",
+)  # fmt: skip
+@click.option(
+    "--prior-guidance", type=click.FloatRange(min=0), metavar="W",
+    help="With --prior: weight of the caption in drawing vectors; --guidance is then that of the vector.",
+)  # fmt: skip
 @click.option("--lora", type=click.Path(path_type=Path), help="Of a pipeline: folder of a LoRA that is added to it.")
 @click.option(
     "--sources", type=click.Path(path_type=Path), help="Of a run that translates: the images to translate, all of them."
@@ -100,7 +118,8 @@ if TYPE_CHECKING:
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
 @reading_options  # fmt: skip
 def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, asked: tuple[str, ...],
-             caption: str | None, lora: Path | None, sources: Path | None, reverse: bool, strict: bool,
+             caption: str | None, prior: Path | None, prior_guidance: float | None, lora: Path | None,
+             sources: Path | None, reverse: bool, strict: bool,
              truncation: float | None, solver: str | None, guidance: float | None, image_guidance: float | None,
              guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None, overlap: int | None,
              context: Path | None, text_encoder: Path | None, batch_size: int, extension: str | None, cpu: bool,
@@ -131,8 +150,8 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         raise Problem(f"no noise level lies between {guidance_interval[0]:g} and {guidance_interval[1]:g}",
                       do="give the lower one first")  # fmt: skip
     drawing = given_options((
-        "count", "asked", "caption", "steps", "strict", "truncation", "solver", "guidance", "image_guidance",
-        "guidance_interval", "size", "overlap", "context", "text_encoder",
+        "count", "asked", "caption", "prior", "prior_guidance", "steps", "strict", "truncation", "solver", "guidance",
+        "image_guidance", "guidance_interval", "size", "overlap", "context", "text_encoder",
     ))  # fmt: skip
     if sources is not None and drawing:
         raise Problem(f"all images of --sources are translated, as they are: {drawing} says nothing of them",
@@ -153,15 +172,15 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
     images = draw(run, count=count, seed=seed, steps=steps, asked=wishes_of(asked, caption), strict=strict,
                   truncation=truncation, solver=solver, guidance=guidance, image_guidance=image_guidance,
                   guidance_interval=guidance_interval, size=size, overlap=overlap,
-                  context=read_set(context, reading) if context is not None else None, text_encoder=text_encoder,
-                  batch_size=batch_size,
+                  context=read_set(context, reading) if context is not None else None, prior=prior,
+                  prior_guidance=prior_guidance, text_encoder=text_encoder, batch_size=batch_size,
                   folder=out, extension=extension, cpu=cpu)  # fmt: skip
     tell_of(images, out, sheet)
 
 
 _OF_RUNS = (
-    "sources", "reverse", "strict", "truncation", "solver", "image_guidance", "guidance_interval", "overlap", "context",
-    "text_encoder",
+    "prior", "prior_guidance", "sources", "reverse", "strict", "truncation", "solver", "image_guidance",
+    "guidance_interval", "overlap", "context", "text_encoder",
     *(name for name in READING if name != "grey"),
 )  # fmt: skip
 
@@ -184,7 +203,9 @@ def _draw_from_pipeline(pipeline: Path, out: Path, asked: "dict[str, Any]", shee
     tell_of(text_to_image(pipeline, str(asked["caption"]), folder=out, **given), out, sheet)
 
 
-def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+def _seeds(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    if value is None:
+        return ()
     if not _are_seeds(value):
         raise Problem(f"'{value}' is no list of seeds", do="give numbers from 0 up, as '3 7 11'")
     return tuple(map(int, _split(value)))
@@ -237,7 +258,17 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(cls=_TakesSeeds)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
-@click.option("--seeds", callback=_seeds, required=True, metavar="N N ...", help="Two or more, as given to 'generate'.")
+@click.option("--seeds", callback=_seeds, metavar="N N ...", help="Two or more, as given to 'generate'.")
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="Of a run that is told vectors of images: the measured images to"
+    " go between, two or more of one size, in their order.",
+)  # fmt: skip
+@click.option(
+    "--through", is_flag=True,
+    help="With --images: start from the noises that they come from, so that the ends are the images themselves.",
+)  # fmt: skip
+@click.option("--guidance", type=click.FloatRange(min=0), metavar="W", help="With --images: weight of the vectors.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="With --images: of the noise.")
 @click.option("--steps", type=click.IntRange(min=2), default=9, show_default=True, help="Images a line, with its ends.")
 @click.option(
     "--in",
@@ -245,16 +276,20 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Choice(["w", "z"]),
     default="w",
     show_default=True,
-    help="Straight lines between styles, or arcs between latent vectors.",
+    help="With --seeds: straight lines between styles, or arcs between latent vectors.",
 )
-@drawing_options  # fmt: skip
-def interpolate(run: Path, out: Path, seeds: tuple[int, ...], steps: int, space: "Space",
-                asked: tuple[str, ...], strict: bool, truncation: float | None, extension: str | None, cpu: bool,
-                sheet: Path | None) -> None:  # fmt: skip
-    """Go from one generated image to the next in the latent space of a style-based RUN.
+@drawing_options
+@reading_options  # fmt: skip
+def interpolate(run: Path, out: Path, seeds: tuple[int, ...], images: Path | None, through: bool,
+                guidance: float | None, seed: int, steps: int, space: "Space", asked: tuple[str, ...], strict: bool,
+                truncation: float | None, extension: str | None, cpu: bool, sheet: Path | None,
+                **reading: Any) -> None:  # fmt: skip
+    """Go from one image to the next in the latent space of a RUN.
 
-    Each line starts at the image that 'generate' draws from its first seed. Only the style moves along it: the noise
-    inputs stay. Writes the images and a picture with a strip for each line.
+    Of a style-based run, from one generated image to another: each line starts at the image that 'generate' draws from
+    its first seed. Only the style moves along it: the noise inputs stay. Of a diffusion run that is told vectors of
+    images, from one of --images to another, through those between their vectors. Writes the images and a picture with a
+    strip for each line.
     """
     from morphogen.generation.latent_space import interpolate as interpolated
     from morphogen.report.latent_figures import strips_png, write_png
@@ -262,12 +297,37 @@ def interpolate(run: Path, out: Path, seeds: tuple[int, ...], steps: int, space:
 
     if sheet is not None:
         require_writable_file(sheet, made=out)
-    images = interpolated(run, seeds, steps=steps, space=space, asked=wishes_of(asked), strict=strict,
+    if (images is None) == (not seeds):
+        raise Problem("a line goes between generated images or between measured ones", do="give --seeds or --images")
+    unread = given_options(("asked", "strict", "truncation", "space") if images is not None else
+                           ("through", "guidance", "seed", *READING))  # fmt: skip
+    if unread:
+        raise Problem(f"{unread} says nothing of a line between {'measured images' if images else 'seeds'}",
+                      do="leave it out")  # fmt: skip
+    if images is not None:
+        _between_images(run, read_set(images, reading), out, sheet, steps=steps, through=through, guidance=guidance,
+                        seed=seed, extension=extension, cpu=cpu)  # fmt: skip
+        return
+    made = interpolated(run, seeds, steps=steps, space=space, asked=wishes_of(asked), strict=strict,
                           truncation=truncation, folder=out, extension=extension, cpu=cpu)  # fmt: skip
-    lines = [[images[k] for k in range(first, first + steps)] for first in range(0, len(images), steps)]
+    lines = [[made[k] for k in range(first, first + steps)] for first in range(0, len(made), steps)]
     ends = [(f"seed {a}", f"seed {b}") for a, b in pairwise(seeds)]
-    tell_of(images, out, None)
+    tell_of(made, out, None)
     click.echo(f"Strips: {write_png(sheet or out / 'strips.png', strips_png(lines, ends))}")
+
+
+def _between_images(run: Path, images: "Pictures", out: Path, sheet: Path | None, **options: Any) -> None:
+    """What 'interpolate' does with measured images: each strip has them at its ends."""
+    from morphogen.generation.decoder import interpolate_images
+    from morphogen.images.context import name_of
+    from morphogen.report.latent_figures import strips_png, write_png
+
+    made, steps = interpolate_images(run, images, folder=out, **options), options["steps"]
+    lines = [[made[k] for k in range(first, first + steps)] for first in range(0, len(made), steps)]
+    pairs = list(pairwise(images))
+    picture = strips_png(lines, [(name_of(a), name_of(b)) for a, b in pairs], pairs)
+    tell_of(made, out, None)
+    click.echo(f"Strips: {write_png(sheet or out / 'strips.png', picture)}")
 
 
 @click.command(cls=_TakesSeeds)
@@ -384,10 +444,11 @@ def project(run: Path, images: Path, out: Path, crop_at: tuple[int, int] | None,
     "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
+@text_encoder_option
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def likelihood(run: Path, images: Path, steps: int, probes: int, most: int, seed: int, batch_size: int,
-               json_file: Path | None, cpu: bool, **reading: Any) -> None:  # fmt: skip
+               json_file: Path | None, text_encoder: Path | None, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """How likely are measured IMAGES under a diffusion RUN, in bits a dimension? Lower is likelier.
 
     The density that the run's probability flow gives, at its lowest noise level, to crops of its size, in units of grey
@@ -406,7 +467,7 @@ def likelihood(run: Path, images: Path, steps: int, probes: int, most: int, seed
     if json_file is not None:
         require_writable_file(json_file)
     found = measured_likelihood(run, read_set(images, reading), steps=steps, probes=probes, most=most, seed=seed,
-                                batch_size=batch_size, cpu=cpu)  # fmt: skip
+                                batch_size=batch_size, text_encoder=text_encoder, cpu=cpu)  # fmt: skip
     value, low, high = _mean_of([f.bits_a_dimension for f in found.fields], [f.specimen for f in found.fields], seed)
     fields = [field.model_dump() for field in found.fields]
     record = {**asdict(found), "fields": fields, "mean": value, "low": low, "high": high}

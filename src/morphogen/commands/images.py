@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options
+from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options, text_encoder_option
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
               help="Let a run that reads captions draw the images, by prompt-to-prompt between both captions of --count"
               " pairs of phantoms, and keep what passes --clip. Sizes and bits are the run's.")  # fmt: skip
 @click.option("--clip", type=click.Path(path_type=Path), metavar="FOLDER", help="With --from: the CLIP that filters.")
+@text_encoder_option
 @click.option("--tries", type=click.IntRange(min=1), default=16, show_default=True,
               help="With --from: images that are drawn for a pair of captions.")  # fmt: skip
 @click.option("--least", type=click.Tuple([float, float, float]), default=(0.2, 0.75, 0.2), show_default=True,
@@ -78,8 +79,8 @@ def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, 
               help="With --from: least cosines of the change of the image with that of the caption, of both images, and"
               " of each image with its caption.")  # fmt: skip
 def triples(kind: str, out: Path | None, count: int, size: tuple[int, int], seed: int, bits: str,
-            names: tuple[str, ...], listing: bool, run: Path | None, clip: Path | None, tries: int,
-            least: tuple[float, float, float]) -> None:  # fmt: skip
+            names: tuple[str, ...], listing: bool, run: Path | None, clip: Path | None,
+            text_encoder: Path | None, tries: int, least: tuple[float, float, float]) -> None:  # fmt: skip
     """Make phantoms before and after an order in words: KIND is rock, fiber or root.
 
     Both images of a pair have one seed: what the order does not name stays where it is, as far as the geometry allows.
@@ -102,7 +103,7 @@ def triples(kind: str, out: Path | None, count: int, size: tuple[int, int], seed
     if (run is None) != (clip is None):
         raise Problem("a run draws the images and a CLIP filters them, and one is missing", do="give --from and --clip")
     if run is not None and clip is not None:
-        found = _prompted(kind, run, clip, count, names, tries, least, seed)
+        found = _prompted(kind, run, clip, text_encoder, count, names, tries, least, seed)
         write_triples(found, out)
         click.echo(f"{len(found.after)} triples of {tries * count} pairs passed the filter: {out}")
         return
@@ -114,7 +115,7 @@ def triples(kind: str, out: Path | None, count: int, size: tuple[int, int], seed
 
 
 def _prompted(
-    kind: str, run: Path, clip: Path, count: int, names: tuple[str, ...], tries: int,
+    kind: str, run: Path, clip: Path, text_encoder: Path | None, count: int, names: tuple[str, ...], tries: int,
     least: tuple[float, float, float], seed: int,
 ) -> "ReadTriples":  # fmt: skip
     """Triples that a run draws and a CLIP filters."""
@@ -122,7 +123,9 @@ def _prompted(
     from morphogen.training.image_text import open_image_text
 
     pairs = caption_pairs(kind, count, seed, names)
-    return prompted_triples(run, open_image_text(clip), pairs, tries=tries, filter=Filter(*least), seed=seed)
+    # A CLIP of others reads by an encoder of its own.
+    judge = open_image_text(clip, text_encoder if (clip / "run.json").exists() else None)
+    return prompted_triples(run, judge, pairs, tries=tries, filter=Filter(*least), seed=seed, text_encoder=text_encoder)
 
 
 def _list_parameters(ctx: click.Context) -> None:

@@ -12,6 +12,8 @@ from morphogen.problems import Problem
 
 if TYPE_CHECKING:
     from morphogen.images.image_set import Pictures
+    from morphogen.pretrained.clip import PretrainedClip
+    from morphogen.training.image_text import ClipRun
 
 SIZE = click.Tuple([click.IntRange(min=1), click.IntRange(min=1)])
 
@@ -33,6 +35,24 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+text_encoder_option = click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    help="Folder of the run's text encoder, where that is no longer where it was.",
+)
+"""Option of every command that opens a run which reads captions."""
+
+
+def open_clips(folders: Iterable[Path], text_encoder: Path | None) -> "list[ClipRun | PretrainedClip]":
+    """The CLIPs in folders; the text encoder is for those that are runs."""
+    from morphogen.training.image_text import open_image_text
+
+    runs = {folder: (folder / "run.json").exists() for folder in folders}
+    if text_encoder is not None and not any(runs.values()):
+        raise Problem("a text encoder is given, and no run of 'train clip' that reads by it", do="leave it out")
+    return [open_image_text(folder, text_encoder if is_run else None) for folder, is_run in runs.items()]
 
 
 READING = ("grey", "shrink", "specimen_pattern", "pixel_size_um", "axis", "files")

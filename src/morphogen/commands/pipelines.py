@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from morphogen.commands.options import SIZE, read_set, reading_options, tell_of
+from morphogen.commands.options import SIZE, read_set, reading_options, tell_of, text_encoder_option
 from morphogen.problems import Problem
 
 
@@ -68,7 +68,8 @@ def lora(pipeline: Path, images: Path, out: Path, rank: int, caption: str | None
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the pipeline.")
-def export(run: Path, out: Path) -> None:
+@text_encoder_option
+def export(run: Path, out: Path, text_encoder: Path | None) -> None:
     """Write a diffusion RUN as a folder that diffusers opens, so that others draw from it without Morphogen.
 
     DiffusionPipeline.from_pretrained(OUT, trust_remote_code=True) opens it. Runs of ddpm, score_sde, score_langevin and
@@ -76,7 +77,7 @@ def export(run: Path, out: Path) -> None:
     """
     from morphogen.generation.export import export as exported
 
-    folder = exported(run, out)
+    folder = exported(run, out, text_encoder=text_encoder)
     click.echo(f'DiffusionPipeline.from_pretrained("{folder}", trust_remote_code=True)')
 
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from morphogen.commands.options import OF_SOURCES, SIZE, is_main_process, name_value_pairs, read_set, reading_options
+from morphogen.commands.options import (
+    OF_SOURCES,
+    SIZE,
+    is_main_process,
+    name_value_pairs,
+    read_set,
+    reading_options,
+    text_encoder_option,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -79,6 +87,13 @@ _PRECISION = "bf16 is faster where a GPU or a CPU has it, and the default on suc
     help="For a method that translates: the images that it starts from. --grey, --shrink and --axis apply to them too;"
     " --files, --specimen-pattern and --pixel-size don't.",
 )
+@click.option(
+    "--image-vector",
+    type=click.Path(path_type=Path),
+    metavar="CLIP_RUN",
+    help="Of a diffusion method: tell it the vector that this run of 'train clip' has of each crop. It draws variations"
+    " of images then. clip_prior learns to draw such vectors for captions. Crops must be those of the CLIP.",
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
@@ -87,11 +102,12 @@ _PRECISION = "bf16 is faster where a GPU or a CPU has it, and the default on suc
 def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
           seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], text_encoder: Path | None,
-          context: str | None, sources: Path | None,
+          context: str | None, sources: Path | None, image_vector: Path | None,
           precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
-    'clip' draws nothing: it learns which captions belong to which images.
+    'clip' draws nothing: it learns which captions belong to which images. 'clip_prior' draws no images, but the vectors
+    that a CLIP would have of images for a caption: see 'generate --prior'.
 
     Where IMAGES holds triples (before/ and after/, see 'morphogen triples'), the images after are learnt. A method
     that follows instructions is told those before with them, and the instruction; --context and --condition may say
@@ -131,6 +147,7 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
             fraction=kind.fraction if kind is not None else None, text_encoder=text_encoder,
             context=told,
             sources=read_set(sources, {name: reading[name] for name in OF_SOURCES}) if sources is not None else None,
+            image_vector=image_vector,
             augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
             precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
         )  # fmt: skip
@@ -200,14 +217,15 @@ def _tell_of_autoencoder(run: "Run", images: "Pictures", specimen: str | None, c
     "--context", type=click.Path(path_type=Path), help="Of a run that is told other images of the places: those images."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same student.")
+@text_encoder_option
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the student in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None, images_seen: int | None,
-           given: tuple[str, ...], context: Path | None, seed: int, precision: str | None, compiled: bool, go_on: bool,
-           cpu: bool, **reading: Any) -> None:  # fmt: skip
+           given: tuple[str, ...], context: Path | None, seed: int, text_encoder: Path | None, precision: str | None,
+           compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train a student of a diffusion RUN that draws in one to four steps what the run draws in many.
 
     IMAGES are those that the run was trained on. Crops, masks, conditions, flips and turns are the run's. The student
@@ -227,7 +245,8 @@ def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None
     try:
         student = distilled(
             run, read_set(images, reading), out, steps=steps, context=others, seconds=seconds, images_seen=images_seen,
-            settings=settings, seed=seed, precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
+            settings=settings, text_encoder=text_encoder, seed=seed, precision=precision, compiled=compiled,
+            go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "state.safetensors").exists():
@@ -253,13 +272,14 @@ def distil(run: Path, images: Path, out: Path, steps: int, seconds: float | None
               help="A setting of the control, as 'learning_rate=1e-3'; 'morphogen methods controlled' shows"
               " them.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same control.")
+@text_encoder_option
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the control in --out to this budget.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def control(run: Path, images: Path, out: Path, by: 'Literal["edges", "masks"]', seconds: float | None,
-            images_seen: int | None, given: tuple[str, ...], seed: int, precision: str | None, go_on: bool, cpu: bool,
-            **reading: Any) -> None:  # fmt: skip
+            images_seen: int | None, given: tuple[str, ...], seed: int, text_encoder: Path | None,
+            precision: str | None, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train what steers a diffusion RUN by edges or masks; the run itself stays as it is.
 
     IMAGES are those that the run was trained on; the edges are found in them. 'generate OUT --context FOLDER' then
@@ -278,7 +298,7 @@ def control(run: Path, images: Path, out: Path, by: 'Literal["edges", "masks"]',
     try:
         steered = controlled(
             run, read_set(images, reading), out, by=by, seconds=seconds, images_seen=images_seen, settings=settings,
-            seed=seed, precision=precision, go_on=go_on, cpu=cpu,
+            text_encoder=text_encoder, seed=seed, precision=precision, go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "state.safetensors").exists():

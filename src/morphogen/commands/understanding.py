@@ -5,15 +5,10 @@ from typing import Any
 
 import click
 
-from morphogen.commands.options import SIZE, read_set, reading_options
+from morphogen.commands.options import SIZE, read_set, reading_options, text_encoder_option
 from morphogen.problems import Problem
 
 _CLIP = click.argument("clip", metavar="CLIP", type=click.Path(path_type=Path))
-_TEXT_ENCODER = click.option(
-    "--text-encoder",
-    type=click.Path(path_type=Path),
-    help="Folder of the run's text encoder, where that is no longer where it was.",
-)
 _JSON = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the records to this file too.")
 _SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the intervals.")
 
@@ -61,7 +56,7 @@ def caption(images: Path, out: Path, specimen: str, segmentation: str | None, cr
 @click.option("--each", is_flag=True, help="Print a line an image.")
 @_JSON
 @_SEED
-@_TEXT_ENCODER
+@text_encoder_option
 @reading_options  # fmt: skip
 def classify(clip: Path, images: Path, texts: tuple[str, ...], label: str | None, figure: Path | None, each: bool,
              json_file: Path | None, seed: int, text_encoder: Path | None, **reading: Any) -> None:  # fmt: skip
@@ -105,7 +100,7 @@ def classify(clip: Path, images: Path, texts: tuple[str, ...], label: str | None
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write the images to this PNG file, best first.")
 @_JSON
 @_SEED
-@_TEXT_ENCODER
+@text_encoder_option
 @reading_options  # fmt: skip
 def retrieve(clip: Path, images: Path, text: str | None, count: int, of: int, sheet: Path | None,
              json_file: Path | None, seed: int, text_encoder: Path | None, **reading: Any) -> None:  # fmt: skip

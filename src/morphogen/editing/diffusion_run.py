@@ -27,6 +27,7 @@ from torch.nn.functional import max_pool2d
 
 from morphogen.editing.editor import Edit, EditingMethod, EditorSettings, Instruction
 from morphogen.generation.generate import asked_values, require_able, tell_of_outside, told
+from morphogen.generation.prior import untold_vectors
 from morphogen.images.conditions import ASKED, CAPTION, known_as
 from morphogen.images.context import name_of
 from morphogen.images.mask_channel import channel_of_mask, mask_of_channel
@@ -116,6 +117,7 @@ class DiffusionRunEditor(EditingMethod):
         self.method = method
         self.encoder = encoder_of(record.conditions, self.settings.text_encoder)
         require_able(record.method, method, SampleRequest(guidance=self.settings.guidance))
+        untold_vectors(method, 1)  # refuses a run that was told one every time
         overlap, most = self.settings.overlap, min(self.window) - method.pixels_inside
         if overlap is not None and overlap > most:
             raise Problem(f"windows of {self.window[0]} x {self.window[1]} cannot overlap by {overlap} pixels",
@@ -278,6 +280,7 @@ class DiffusionRunEditor(EditingMethod):
             size=None if shape == self.window else shape,
             overlap=None if shape == self.window else settings.overlap,
             **told(values, self.run.record.conditions, self.encoder, self.device),
+            image_vector=untold_vectors(method, len(values)),
         )
         unit = torch.from_numpy(np.stack([cut for cut, _ in cuts])).to(self.device)
         known = torch.from_numpy(np.stack([where for _, where in cuts])).to(self.device)

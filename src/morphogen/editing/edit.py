@@ -24,7 +24,7 @@ from morphogen.images.cropping import require_masks
 from morphogen.images.folders import default_extension, require_format, write_images
 from morphogen.images.formats import png
 from morphogen.images.image_set import ImageSet, Pictures, of_equal_size
-from morphogen.images.picture import EDITED_BY, TRAINED_ON, TRAINED_THROUGH, Label, Picture
+from morphogen.images.picture import EDITED_BY, TOLD_BY, TRAINED_ON, TRAINED_THROUGH, Label, Picture
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_free_folder, require_space, write_folder_whole, write_text_whole
@@ -41,7 +41,7 @@ MODEL = "model"
 RECORD = "edits.jsonl"
 """One line an image: what was asked of whom, and where the image was to change."""
 
-_KEPT = (TRAINED_ON, TRAINED_THROUGH)  # of a generated picture: true of what is left of it, too
+_KEPT = (TRAINED_ON, TRAINED_THROUGH, TOLD_BY)  # of a generated picture: true of what is left of it, too
 _NOT_THE_MODEL = ("state.safetensors", "progress.jsonl")  # of a run: what trains on, and what was told of it
 _EACH_READ = 1 << 22  # bytes
 

@@ -23,7 +23,7 @@ from morphogen.evaluation.random_streams import Use
 from morphogen.evaluation.records import CaptionScore
 from morphogen.images.conditions import ASKED, CAPTION
 from morphogen.images.image_set import ImageSet
-from morphogen.images.picture import Label
+from morphogen.images.picture import TOLD_BY, Label
 
 CONVENTIONS = ("cosine", "100 x cosine", "2.5 max(0, cosine)")
 
@@ -80,7 +80,7 @@ def caption_scores(
         resamples: replicates of the bootstrap.
 
     Returns:
-        The scores, and remarks on sets that have none.
+        The scores, and remarks on sets that have none, or that were made to please the model.
     """
     scores, notes = [], []
     for model in models:
@@ -92,6 +92,8 @@ def caption_scores(
             if len(cosines) < 2:
                 notes.append(f"{s.name} has no CLIPScore: one image gives no interval.")
                 continue
+            if any(picture.labels.get(TOLD_BY) == model.identity for picture in s.images):
+                notes.append(f"{s.name} was drawn for vectors of {model.name}, whose CLIPScore of it is no evidence.")
             for convention in CONVENTIONS:
                 values = on_scale(cosines, convention)
                 draws = mean_replicates(values, s.groups, resamples, seed, Use.WEIGHTS_OF_CAPTIONS)

@@ -29,6 +29,7 @@ from morphogen.generation.generate import (
     tell_of_outside,
     told,
 )
+from morphogen.generation.prior import untold_vectors
 from morphogen.generation.reconstruct import crops_of, require_alike
 from morphogen.images.conditions import ASKED, CAPTION
 from morphogen.images.folders import require_format, write_images
@@ -154,7 +155,8 @@ def _drawn(
     parts: list[_Part] = []
     for first in track(range(0, count, batch_size), f"Drawing {count} images"):
         here = range(first, min(count, first + batch_size))
-        request = replace(wish, **told([values[k] for k in here], conditions, captioned.encoder, device))
+        request = replace(wish, **told([values[k] for k in here], conditions, captioned.encoder, device),
+                          image_vector=untold_vectors(method, len(here)))  # fmt: skip
         assert request.tokens is not None
         watch = Watch(len(here))
         streams = Randomness.of_images(seed, first, len(here), purpose=SAMPLES, device=device)

@@ -1,8 +1,7 @@
 """A diffusion run that reads captions, opened for what is done to images: told, noised, denoised, and brought back.
 
-An image of the size of the run's crops, or larger, becomes what the denoiser works on, of variance 1, and the other way
-round. Of each image the denoiser is told a caption, or none, and whatever other conditions of the run are known of it;
-what is not known is left out, as it was at times in training.
+Of each image the denoiser is told a caption, or none, and whatever other conditions of the run are known of it; what is
+not known is left out, as it was at times in training.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,34 +10,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import adaptive_max_pool2d
 
+from morphogen.generation.denoising_run import DenoisingRun
 from morphogen.generation.generate import require_able
+from morphogen.generation.prior import untold_vectors
 from morphogen.generation.reconstruct import require_alike
 from morphogen.images.conditions import ASKED, CAPTION, known_as, listed
 from morphogen.images.cropping import text_tensors
 from morphogen.images.image_set import Pictures
-from morphogen.images.mask_channel import channel_of_mask, mask_of_channel
-from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Picture
+from morphogen.images.picture import Label, Picture
 from morphogen.mathematics.noise_levels import Denoiser
-from morphogen.mathematics.randomness import Randomness
-from morphogen.methods.denoising import DenoisingMethod, Given
+from morphogen.methods.denoising import Given
 from morphogen.methods.method import SampleRequest
 from morphogen.networks.attention_control import ReadsTokens, Watch, controlled, looks_across
 from morphogen.pretrained.text_encoder import TextEncoder, Word
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
-from morphogen.training.train import uses_gpu
-from morphogen.understanding.learners import learner_class
 
 Mapped = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x ``(B, ...)``, sigma ``(B,)``) -> the estimate of x_0, and attention ``(B, K, h, w)`` to each of K words."""
 
 
-class CaptionedRun:
+class CaptionedRun(DenoisingRun):
     """A run of a denoising method that was trained with captions.
 
     Args:
@@ -65,41 +60,25 @@ class CaptionedRun:
         cpu: bool = False,
         across: bool = False,
     ) -> None:
-        self.run = run = folder if isinstance(folder, Run) else Run(folder)
-        name, kind = run.record.method, learner_class(run.record.method)
-        if not issubclass(kind, DenoisingMethod):
-            raise Problem(
-                f"{run.folder} is a run of {name}, which is no denoiser", do="name a run of a diffusion method"
-            )
-        if run.record.conditions.text is None:
-            raise Problem(
-                f"{run.folder} was trained without captions", do="name a run that has caption among its conditions"
-            )
-        if kind.needs_context:
-            raise Problem(
-                f"{run.folder} is told an image of each place, which is not read here", do="name a run without"
-            )
-        if kind.learns_from:
-            raise Problem(
-                f"{run.folder} is a student, whose jumps cannot be followed level by level",
-                do="name the run that it learnt from",
-            )
-        if run.record.context is not None and run.record.context.kind == "images":
-            raise Problem(
-                f"{run.folder} is told another image of each place, which is not read here", do="name a run without"
-            )
-        self.device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
-        encoder = encoder_of(run.record.conditions, text_encoder)
+        super().__init__(folder, cpu=cpu)
+        encoder = encoder_of(self.run.record.conditions, text_encoder)
         assert encoder is not None
         self.encoder: TextEncoder = encoder
-        method = run.trained_method().to(self.device)
-        assert isinstance(method, DenoisingMethod)
-        self.method: DenoisingMethod = method
-        require_able(name, method, SampleRequest())
         if across and not self.looks_across:
             raise Problem(
-                f"{run.folder} does not read its captions by attention across, so none can be seen or changed",
+                f"{self.run.folder} does not read its captions by attention across, so none can be seen or changed",
                 do="train ddpm with captions, or dit with conditioning=cross_attention",
+            )
+
+    def require_fit(self) -> None:
+        """Refuse a run without captions.
+
+        Raises:
+            Problem: it is one.
+        """
+        if self.run.record.conditions.text is None:
+            raise Problem(
+                f"{self.run.folder} was trained without captions", do="name a run that has caption among its conditions"
             )
 
     @property
@@ -133,7 +112,7 @@ class CaptionedRun:
         if self.run.record.context is not None:
             self.run.record.context.channels_of(picture)
         require_able(
-            self.run.record.method, self.method, SampleRequest(guidance=guidance, size=self._size_asked(picture.size))
+            self.run.record.method, self.method, SampleRequest(guidance=guidance, size=self.size_asked(picture.size))
         )
         told = {*self.known_of(picture), CAPTION}
         missing = [name for name in self.run.record.conditions.names if name not in told]
@@ -204,18 +183,22 @@ class CaptionedRun:
         if self.run.record.context is not None:
             beside = np.stack([self.run.record.context.channels_of(picture) for picture in pictures])
             context = torch.from_numpy(beside).to(self.device)
+        untold = untold_vectors(self.method, len(pictures))
         request = SampleRequest(
-            condition=vectors.to(self.device), text=text.to(self.device), tokens=tokens.to(self.device), context=context
-        )
+            condition=vectors.to(self.device), text=text.to(self.device), tokens=tokens.to(self.device),
+            context=context, image_vector=untold,
+        )  # fmt: skip
         whole = self.method.given(request)
         kept = torch.tensor(told, device=self.device)
+        if untold is not None:
+            kept = torch.cat([torch.zeros_like(kept[:, :1]), kept], dim=1)
         if context is not None:
             kept = torch.cat([kept, torch.ones_like(kept[:, :1])], dim=1)
         return whole.but(kept)
 
     def denoiser(self, given: Given, size: tuple[int, int], guidance: float | None = None) -> Denoiser:
         """The denoiser of images of a size that is told this."""
-        return self.method.denoiser(SampleRequest(guidance=guidance, size=self._size_asked(size)), given)
+        return self.method.denoiser(SampleRequest(guidance=guidance, size=self.size_asked(size)), given)
 
     def mapped(self, given: Given, size: tuple[int, int], selection: Tensor) -> Mapped:
         """The denoiser without guidance, and where the words act while it works.
@@ -234,7 +217,7 @@ class CaptionedRun:
             shares = watch.shares((x.shape[2], x.shape[3]))  # (B, M, h, w)
             return torch.cat([said, torch.einsum("bmhw,bkm->bkhw", shares, selection.to(shares))], dim=1)
 
-        whole = method.through_windows(seen, given.context, self._size_asked(size))
+        whole = method.through_windows(seen, given.context, self.size_asked(size))
 
         def denoise(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
             # Windows blend what comes out as they blend images: it has to go in with as many channels.
@@ -257,67 +240,6 @@ class CaptionedRun:
             for word, of_word in zip(row, words, strict=True):
                 word[[front + token for token in of_word]] = 1
         return chosen
-
-    def inside(self, pictures: Sequence[Picture]) -> Tensor:
-        """Pictures of one size as the denoiser sees them: ``(B, C, h, w)`` of variance 1."""
-        units = []
-        for picture in pictures:
-            unit = self.run.record.intensity.to_unit(picture.pixels)
-            if self.run.record.with_masks:
-                assert picture.mask is not None  # seen to by ``check``
-                unit = np.concatenate([unit, channel_of_mask(picture.mask)])
-            units.append(unit)
-        images = torch.from_numpy(np.stack(units)).to(self.device)
-        return self.method.encode(images, Randomness.of_images(0, 0, len(units), device=self.device))
-
-    def places(self, regions: Sequence[NDArray[np.bool_]]) -> Tensor:
-        """Regions ``(height, width)`` where noise is added, ``(B, 1, h, w)``: true if a pixel of the place is in it."""
-        masks = torch.from_numpy(np.stack(regions)).float()[:, None]
-        unit = self.method.pixels_inside
-        size = (masks.shape[2] // unit, masks.shape[3] // unit)
-        return (adaptive_max_pool2d(masks, size) > 0).to(self.device)
-
-    def pixels(self, places: Tensor) -> NDArray[np.float32]:
-        """Values at the places where noise is added ``(B, h, w)`` as those of pixels, ``(B, height, width)``."""
-        unit = self.method.pixels_inside
-        whole = places.float().repeat_interleave(unit, dim=1).repeat_interleave(unit, dim=2)
-        return np.asarray(whole.cpu().numpy(), dtype=np.float32)
-
-    def pictures(
-        self,
-        x0: Tensor,
-        sources: Sequence[Picture],
-        regions: Sequence[NDArray[np.bool_]],
-        labels: Sequence[Mapping[str, Label]],
-    ) -> list[Picture]:
-        """What the denoiser made of pictures, and outside of the regions what was there, to the bit.
-
-        Args:
-            x0: ``(B, C, h, w)``.
-            sources: the pictures as they were.
-            regions: ``(height, width)`` each, true where they may have changed.
-            labels: what is known of each of the new ones. What was known of the old ones may no longer be true.
-        """
-        record = self.run.record
-        about: dict[str, Label] = {TRAINED_ON: record.images.fingerprint}
-        if self.method.learnt_through:
-            about[TRAINED_THROUGH] = self.method.learnt_through
-        found = []
-        channels = self.method.decode(x0).float().cpu().numpy()
-        for made, source, region, own in zip(channels, sources, regions, labels, strict=True):
-            # It was redrawn for its mask: a copy, so that nobody takes it for a stale one.
-            told = record.context is not None and record.context.kind == "masks"
-            mask = source.mask.copy() if told and source.mask is not None else None
-            if record.with_masks:
-                assert source.mask is not None
-                made, mask = made[:-1], np.where(region, mask_of_channel(made[-1]), source.mask)
-            pixels = np.where(region, record.intensity.to_grey(made), source.pixels)
-            found.append(replace(source, pixels=pixels, mask=mask, labels={**about, **own}))
-        return found
-
-    def _size_asked(self, size: tuple[int, int]) -> tuple[int, int] | None:
-        shape = self.method.shape
-        return None if size == (shape.height, shape.width) else size
 
     def _filler(self) -> dict[str, Label]:
         """Values that stand where nothing is told, which a network does not see."""

@@ -27,6 +27,7 @@ from morphogen.methods.denoising import CPU_PATCH, UNetMethod
 from morphogen.methods.latent_diffusion import Method as LatentDiffusion
 from morphogen.methods.method import method_class, method_names
 from morphogen.networks.conditioned_unet import READER_WIDTH
+from morphogen.pretrained.text_encoder import TextEncoder
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
 from morphogen.training.run import Run
@@ -37,12 +38,13 @@ PIPELINE = "morphogen_pipeline"
 """Name of the file in the folder that says how its parts work together."""
 
 
-def export(run: Run | Path | str, folder: Path | str) -> Path:
+def export(run: Run | Path | str, folder: Path | str, *, text_encoder: Path | str | None = None) -> Path:
     """Write a run as a pipeline of diffusers.
 
     Args:
         run: of a diffusion method whose network is diffusers' UNet, told no masks or images.
         folder: where it goes; new or empty.
+        text_encoder: of a run that reads captions: folder of its encoder, where that is no longer where it was.
 
     Returns:
         The folder.
@@ -53,6 +55,7 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
     run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the pipeline")
     _require_expressible(run)
+    encoder = encoder_of(run.record.conditions, text_encoder)
     method: Any = run.trained_method()
     if not method.begun:
         raise Problem("the run was stopped before its denoiser began to learn", do="go on with its training")
@@ -68,7 +71,7 @@ def export(run: Run | Path | str, folder: Path | str) -> Path:
         prediction_type="v_prediction", lower_order_final=False, final_sigmas_type="zero",
     )  # fmt: skip
     pipeline = MorphogenPipeline(
-        method.network.unet, scheduler, method.autoencoder.kl if latent else None, **_told(run, method),
+        method.network.unet, scheduler, method.autoencoder.kl if latent else None, **_told(run, method, encoder),
         predicts=settings.predicts,
         patch=1 if latent else settings.patch or CPU_PATCH,
         autoencoder_patch=settings.autoencoder_patch if latent else 1, shape=list(method.inside),
@@ -96,6 +99,10 @@ def _require_expressible(run: Run) -> None:
     if not issubclass(kind, UNetMethod | LatentDiffusion):
         able = ", ".join(n for n in method_names() if _fits(n))
         raise Problem(f"a run of {name} is no pipeline of diffusers", do=f"export one of {able}")
+    if record.image_vector is not None:
+        raise Problem(
+            f"{run.folder} is told vectors of images, which an exported pipeline is not", do="export a run without"
+        )
     if record.context is not None:
         what = f"the {record.context.kind} that it draws for"
         raise Problem(f"{run.folder} is told {what}, which an exported pipeline is not", do="export a run without")
@@ -108,7 +115,7 @@ def _fits(method: str) -> bool:
     return issubclass(kind, UNetMethod | LatentDiffusion) and not kind.needs_context
 
 
-def _told(run: Run, method: Any) -> dict[str, Any]:
+def _told(run: Run, method: Any, encoder: TextEncoder | None) -> dict[str, Any]:
     """The parts that read what a run is conditioned on."""
     conditions, network = run.record.conditions, method.network
     if not conditions:
@@ -128,7 +135,6 @@ def _told(run: Run, method: Any) -> dict[str, Any]:
         return {"conditions": reader}
     reader.always.data.copy_(network.always)
     reader.reader.load_state_dict(network.reader.state_dict())
-    encoder = encoder_of(conditions)
     assert encoder is not None
     network_of_text, tokenizer = encoder.parts
     return {"conditions": reader, "text_encoder": network_of_text, "tokenizer": tokenizer}

@@ -10,13 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from morphogen.images.conditions import ASKED, OUTSIDE, Conditions
+from morphogen.generation.prior import Prior, untold_vectors, vectors_as_seen
+from morphogen.images.conditions import ASKED, CAPTION, OUTSIDE, Conditions, known_as
 from morphogen.images.context import middle, name_of
 from morphogen.images.cropping import Encoder, text_tensors
 from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.mask_channel import mask_of_channel
-from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Origin, Picture, spacing_from_stored
+from morphogen.images.picture import (
+    TOLD_BY,
+    TRAINED_ON,
+    TRAINED_THROUGH,
+    Label,
+    Origin,
+    Picture,
+    spacing_from_stored,
+)
 from morphogen.mathematics.randomness import Randomness, numpy_generator
 from morphogen.mathematics.solvers.solver import solver as find_solver
 from morphogen.methods.denoising import DenoisingMethod
@@ -39,6 +48,9 @@ DRAWN_WITH = ("steps", "solver", "guidance")
 
 DRAWN_FOR = "drawn for"
 """Label of a generated picture: the mask or image that it was drawn for."""
+
+PRIOR = "prior"
+"""Label of a generated picture: the run, and the hash of its weights, that drew the vector it was drawn for."""
 
 Asked = Mapping[str, Label | tuple[float, float]]
 """What is asked: for each condition a word, a number, or the two ends of a range to go through evenly."""
@@ -68,6 +80,8 @@ def generate(
     size: tuple[int, int] | None = None,
     overlap: int | None = None,
     context: ImageSet | None = None,
+    prior: Run | Path | str | None = None,
+    prior_guidance: float | None = None,
     text_encoder: Path | str | None = None,
     batch_size: int = 16,
     folder: Path | str | None = None,
@@ -99,7 +113,12 @@ def generate(
         context: for a run that is told masks, edges or other images: images with masks, images whose edges are found
             (or drawings of edges, in two grey levels), or those images, at least as large as what is drawn. Image k is
             drawn for the middle of number k; when they are used up, again from the first on.
-        text_encoder: for a run that reads captions: folder of its encoder, where that is no longer where it was.
+        prior: for a run that is told vectors of images: a run of "clip_prior" with the same CLIP, which draws one for
+            the caption that is asked. Without it each image gets the vector of a training crop, or none where something
+            is asked that might not fit it.
+        prior_guidance: weight of the caption in drawing vectors; ``guidance`` is then that of the vector.
+        text_encoder: for a run that reads captions, or a prior: folder of its encoder, where that is no longer where it
+            was.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
         extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
@@ -115,7 +134,7 @@ def generate(
     images = timed_generation(
         run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation, solver=solver,
         guidance=guidance, image_guidance=image_guidance, guidance_interval=guidance_interval, size=size,
-        overlap=overlap, context=context,
+        overlap=overlap, context=context, prior=prior, prior_guidance=prior_guidance,
         text_encoder=text_encoder, batch_size=batch_size, cpu=cpu,
     ).images  # fmt: skip
     if target is not None:
@@ -139,6 +158,8 @@ def timed_generation(
     size: tuple[int, int] | None = None,
     overlap: int | None = None,
     context: ImageSet | None = None,
+    prior: Run | Path | str | None = None,
+    prior_guidance: float | None = None,
     text_encoder: Path | str | None = None,
     batch_size: int = 16,
     cpu: bool = False,
@@ -147,8 +168,9 @@ def timed_generation(
     if count < 1 or batch_size < 1:
         raise Problem(f"{min(count, batch_size)} images cannot be drawn", do="give a number from 1 up")
     run = run if isinstance(run, Run) else Run(run)
-    values = asked_values(run, asked or {}, count, seed)
     device = torch.device("cuda" if uses_gpu(cpu) else "cpu")
+    own, teller = _vectors_asked(run, dict(asked or {}), prior, prior_guidance, text_encoder, device)
+    values = asked_values(run, own, count, seed)
     method = run.trained_method().to(device)
     if method.translates:
         raise Problem(f"{run.record.method} translates images", do="give those to translate, as its sources")
@@ -157,16 +179,21 @@ def timed_generation(
         guidance_interval=guidance_interval, size=size, overlap=overlap,
     )  # fmt: skip
     require_able(run.record.method, method, asked_for)
-    conditions, encoder = run.record.conditions, encoder_of(run.record.conditions, text_encoder)
+    conditions = run.record.conditions
+    encoder = encoder_of(conditions, None if teller is not None and conditions.text is None else text_encoder)
     told_images = context_of(run, context, size or (method.shape.height, method.shape.width))
-    _read_off_masks(values, conditions, told_images, conditions.named(asked or {}))
+    _read_off_masks(values, conditions, told_images, conditions.named(own))
     tell_of_outside(run, values, strict=strict)
+    fitting = not own and not told_images  # nothing is told that another crop's vector might contradict
     started = time.perf_counter()
     pictures: list[Picture] = []
     for first in track(range(0, count, batch_size), f"Drawing {count} images"):
         here = range(first, min(count, first + batch_size))
         randomness = Randomness.of_images(seed, first, len(here), purpose=SAMPLES, device=device)
         request = replace(asked_for, **told([values[k] for k in here], conditions, encoder, device))
+        if isinstance(method, DenoisingMethod) and method.task.image_vector:
+            vectors = teller(here, seed) if teller is not None else _vectors_unasked(method, here, seed, fitting)
+            request = replace(request, image_vector=vectors.to(device))
         if told_images:
             beside = np.stack([told_images[k % len(told_images)].channels for k in here])
             request = replace(request, context=torch.from_numpy(beside).to(device))
@@ -177,6 +204,8 @@ def timed_generation(
             labels: dict[str, Label] = {**picture.labels, SEED: float(seed), NUMBER: float(k)}
             labels |= {name: wish for name in DRAWN_WITH if (wish := getattr(asked_for, name)) is not None}
             labels |= {ASKED + name: value for name, value in values[k].items()}
+            if teller is not None:
+                labels |= {ASKED + CAPTION: teller.caption, PRIOR: teller.name}
             outside = conditions.outside(values[k])
             if outside:
                 labels[OUTSIDE] = "; ".join(outside)
@@ -188,6 +217,62 @@ def timed_generation(
             pictures.append(replace(picture, labels=labels, mask=mask))
     seconds = (time.perf_counter() - started) / count
     return Generation(Pictures(pictures, f"images of {run.folder.name}"), seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Draws the vectors that are told of images, for one caption."""
+
+    prior: Prior
+    caption: str
+    guidance: float | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.prior.run.folder.name} {self.prior.run.as_teacher.weights[:16]}"
+
+    def __call__(self, numbers: range, seed: int) -> torch.Tensor:
+        return self.prior([self.caption] * len(numbers), seed=seed, first=numbers.start, guidance=self.guidance)
+
+
+def _vectors_asked(
+    run: Run, asked: dict[str, Label | tuple[float, float]], prior: Run | Path | str | None, guidance: float | None,
+    text_encoder: Path | str | None, device: torch.device,
+) -> tuple[dict[str, Label | tuple[float, float]], _Teller | None]:  # fmt: skip
+    """What is asked of the run itself, and what draws the vectors that it is told for the caption, if a prior does.
+
+    Raises:
+        Problem: a prior that does not fit or lacks a caption, or a caption that lacks a prior.
+    """
+    caption, conditions = known_as(CAPTION, asked), run.record.conditions
+    if prior is None:
+        if guidance is not None:
+            raise Problem("a guidance of the prior is given, and no prior", do="name the prior, or leave it out")
+        if caption is not None and run.record.image_vector is not None and CAPTION not in conditions.names:
+            raise Problem(
+                "the run is told vectors of images, and a caption is none", do="name a prior, which makes it one"
+            )
+        return asked, None
+    opened = prior if isinstance(prior, Run) else Run(prior)
+    found = Prior(opened, text_encoder=text_encoder, device=device)
+    found.require_same_clip(run)
+    if caption is None:
+        raise Problem("a prior draws vectors for a caption", do="ask for one, or leave the prior out")
+    words = str(asked[caption])
+    if not words.strip():
+        raise Problem("the caption is empty", do="say what the images are to show")
+    found.require_able([words], guidance)
+    own = {name: value for name, value in asked.items() if name != caption or CAPTION in conditions.names}
+    return own, _Teller(found, words, guidance)
+
+
+def _vectors_unasked(method: DenoisingMethod, numbers: range, seed: int, fitting: bool) -> torch.Tensor:
+    """Those of training crops; or none, where something is told that may not fit them."""
+    if fitting:
+        return vectors_as_seen(method, numbers, seed, _CONDITIONS)
+    none = untold_vectors(method, len(numbers))
+    assert none is not None
+    return none
 
 
 def picture_of(
@@ -210,6 +295,8 @@ def picture_of(
     labels: dict[str, Label] = {"method": run.record.method, TRAINED_ON: images.fingerprint}
     if learnt_through:
         labels[TRAINED_THROUGH] = learnt_through
+    if record.image_vector is not None:
+        labels[TOLD_BY] = record.image_vector.identity
     return Picture(
         intensity.to_grey(unit),
         spacing_from_stored(images.spacing_um),
@@ -306,11 +393,7 @@ def require_able(name: str, method: GenerativeMethod, request: SampleRequest) ->
             raise Problem(f"a guidance of {request.image_guidance:g} leads away from the image", do="give 0 or more")
     if request.solver is not None:
         find_solver(request.solver)
-    if (
-        not method.task.conditions
-        and not method.task.context_channels
-        and (request.guidance is not None or interval is not None)
-    ):
+    if not method.task.tells and (request.guidance is not None or interval is not None):
         raise Problem("the run was trained without conditions, and guidance has nothing to follow", do="leave it out")
     guidance = method.settings.guidance if request.guidance is None and not method.learns_from else request.guidance
     of_image = request.image_guidance

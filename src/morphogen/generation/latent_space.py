@@ -2,9 +2,7 @@
 
 Interpolation. Karras, Laine, Aila 2019 (arXiv:1812.04948): a style w = f(z) is drawn through the mapping network f,
 and a straight line between two styles passes through images that are likely in turn; between two z, which are normal,
-the line is the arc of a great circle (White 2016, arXiv:1609.04468; Shoemake 1985),
-
-    slerp(a, b; t) = sin((1 - t) theta) / sin(theta) a + sin(t theta) / sin(theta) b,   cos(theta) = a b / (|a| |b|)
+the line is the arc of a great circle (``mathematics.spherical``).
 
 Style mixing. The same, section 3.1 and figure 3: some layers of an image take the style of another.
 """
@@ -17,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from morphogen.generation.generate import Asked, asked_of, asked_values, picture_of, tell_of_outside
 from morphogen.generation.style_based import after_latents, device_of, labelled, opened, styles_of, synthesised
@@ -25,6 +22,7 @@ from morphogen.images.conditions import ASKED, OUTSIDE
 from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Label, Picture
+from morphogen.mathematics.spherical import spherical
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.run import Run
@@ -252,23 +250,6 @@ def layers_named(words: str | Iterable[int], count: int) -> tuple[int, ...]:
         named = words if isinstance(words, str) else numbers
         raise Problem(f"there are no layers '{named}' in this run", do=f"it has the layers 0 to {count - 1}")
     return tuple(sorted(set(numbers)))
-
-
-def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
-    """Points on the arc from ``a`` to ``b`` (White 2016), straight where they point the same way.
-
-    Args:
-        a: ``(1, n)``.
-        b: ``(1, n)``.
-        shares: ``(m, 1)``, 0 at ``a`` and 1 at ``b``.
-
-    Returns:
-        ``(m, n)``.
-    """
-    angle = torch.arccos(functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None]  # (1, 1)
-    if float(angle.sin()) < 1e-4:
-        return torch.lerp(a, b, shares)
-    return (torch.sin((1 - shares) * angle) * a + torch.sin(shares * angle) * b) / torch.sin(angle)
 
 
 def _sources(

@@ -16,9 +16,9 @@ puts it there, and above it in most papers, which trained with u. Images of floa
 number says how dense they lie per unit of grey, and may be negative: compare it on the same images only.
 
 p is the density of crops of the run's size, each by itself, told what training would have told of it: its labels, the
-area fraction of its mask, the mask itself. Estimates are not held within the grey range as in drawing, where the flow
-would have an edge. No guidance, for a guided flow has a density that no training fitted. The prior at the highest level
-is a Gaussian about the denoiser's own estimate there, for what it is told.
+area fraction of its mask, the mask itself, the vector that a CLIP has of it. Estimates are not held within the grey
+range as in drawing, where the flow would have an edge. No guidance, for a guided flow has a density that no training
+fitted. The prior at the highest level is a Gaussian about the denoiser's own estimate there, for what it is told.
 """
 
 import math
@@ -40,9 +40,11 @@ from morphogen.mathematics.noise_levels import decisive_steps, level_of_batch
 from morphogen.mathematics.randomness import Randomness
 from morphogen.methods.denoising import DenoisingMethod, Given
 from morphogen.methods.method import SampleRequest
+from morphogen.pretrained.text_encoder import TextEncoder
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.captions import encoder_of
+from morphogen.training.image_vectors import ImageVectors, clip_of
 from morphogen.training.run import Run
 from morphogen.training.train import require_labels, uses_gpu
 from morphogen.understanding.learners import learner_class
@@ -106,6 +108,7 @@ def likelihood(
     most: int = MOST_FIELDS,
     seed: int = 0,
     batch_size: int = 16,
+    text_encoder: Path | str | None = None,
     cpu: bool = False,
 ) -> Likelihoods:
     """Bits a dimension of measured images under a run; the module says of what exactly.
@@ -118,6 +121,7 @@ def likelihood(
         most: fields at most, crops of the run's size side by side, spread evenly over the images.
         seed: of places in cells and of probes; field k depends on the seed and on k alone.
         batch_size: fields at a time; changes memory and not content.
+        text_encoder: of a run that reads captions: folder of its encoder, where that is no longer where it was.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:
@@ -132,6 +136,7 @@ def likelihood(
         )
     require_alike(run, images)
     require_labels(run.record.conditions, images)
+    encoder = encoder_of(run.record.conditions, text_encoder)
     context = run.record.context
     beside = [] if context is None else context.all_channels("masks", images)
     crops = crops_of(images, (run.shape.height, run.shape.width), most)
@@ -144,6 +149,7 @@ def likelihood(
     levels = decisive_steps(steps // EVALUATIONS_A_STEP + 1, settings.lowest_noise, settings.highest_noise)
     dequantised = np.issubdtype(np.dtype(intensity.dtype), np.integer)
     dimensions, found = math.prod(method.inside), []
+    looks = None if run.record.image_vector is None else ImageVectors(clip_of(run), device=device)
     for first in track(range(0, len(crops), batch_size), f"Measuring {len(crops)} fields"):
         here = crops[first : first + batch_size]
         x = torch.from_numpy(np.stack([crop.picture.pixels.astype(np.float64) for crop in here]))
@@ -153,10 +159,12 @@ def likelihood(
         unit = 2 * (x - intensity.low) / (intensity.high - intensity.low) - 1
         streams = Randomness.of_images(seed, first, len(here), purpose=_PROBES, device=device)
         x0 = method.encode(unit.float().to(device), streams)
-        known: dict[str, Any] = _told(run, here, device)
+        known: dict[str, Any] = _told(run, here, encoder, device)
         if beside:
             channels = [crop.of(beside[crop.number], (run.shape.height, run.shape.width)) for crop in here]
             known["context"] = torch.from_numpy(np.stack(channels)).to(device)
+        if looks is not None:
+            known["image_vector"] = looks.of_images(unit.float()).to(device)
         given = method.given(SampleRequest(**known))
 
         def denoise(x: Tensor, sigma: Tensor, given: Given = given) -> Tensor:
@@ -197,10 +205,10 @@ def _require_density(run: Run) -> None:
         )
 
 
-def _told(run: Run, crops: Sequence[Crop], device: torch.device) -> dict[str, Tensor]:
+def _told(run: Run, crops: Sequence[Crop], encoder: TextEncoder | None, device: torch.device) -> dict[str, Tensor]:
     conditions = run.record.conditions
     values = [conditions.values_of(crop.picture.labels, crop.picture.mask) for crop in crops]
-    return told(values, conditions, encoder_of(conditions), device)
+    return told(values, conditions, encoder, device)
 
 
 def _records(crops: Sequence[Crop], bits: Tensor) -> list[FieldLikelihood]:

@@ -37,6 +37,8 @@ class Batch:
         sources: images of the set that is to be translated, ``(B, channels, height, width)``, unpaired, where there
             is one.
         context: an image in register with each, ``(B, context channels, height, width)``, where one is told.
+        image_vector: unit vectors ``(B, d)`` that a CLIP has of the images, where these are told or learnt.
+        caption_vector: those that it has of the texts, where they are.
     """
 
     images: Tensor
@@ -45,6 +47,8 @@ class Batch:
     text: Tensor | None = None
     tokens: Tensor | None = None
     context: Tensor | None = None
+    image_vector: Tensor | None = None
+    caption_vector: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """On a device."""
@@ -216,6 +220,7 @@ class Batches:
         conditions: what they are conditioned on.
         sources: of the set that is to be translated into such images, where there is one.
         encoder: of the text that they are conditioned on, where there is one.
+        seen_by: adds the vectors that a CLIP has of the images, where these are told or learnt.
     """
 
     def __init__(
@@ -224,13 +229,16 @@ class Batches:
         conditions: Conditions | None = None,
         sources: RandomCrops | None = None,
         encoder: Encoder | None = None,
+        seen_by: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.crops, self.conditions, self.sources = crops, conditions or Conditions(), sources
-        self.encoder = encoder
+        self.encoder, self.seen_by = encoder, seen_by
 
     def __call__(self, first: int, count: int) -> Batch:
         """Images ``first`` to ``first + count - 1`` by running number."""
         batch = self.crops.batch(first, count, self.conditions, self.encoder)
+        if self.seen_by is not None:
+            batch = self.seen_by(batch)
         return batch if self.sources is None else replace(batch, sources=self.sources(first, count))
 
 

@@ -23,6 +23,9 @@ TRAINED_ON = "trained on"
 """Label of a generated picture: the fingerprint of the image set that its method has seen."""
 
 
+TOLD_BY = "told by"
+"""Label of a generated picture: the identity of the CLIP, if any, whose vectors its method was told."""
+
 EDITED_BY = "edited by"
 """Label of an edited picture: the editor."""
 

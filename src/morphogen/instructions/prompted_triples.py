@@ -132,6 +132,7 @@ def prompted_triples(
     variants: Sequence[Mapping[str, Any]] = VARIANTS,
     filter: Filter = Filter(),  # frozen
     seed: int = 0,
+    text_encoder: Path | str | None = None,
     cpu: bool = False,
 ) -> ReadTriples:
     """Pairs of generated images that an instruction leads from one to the other.
@@ -144,6 +145,7 @@ def prompted_triples(
         variants: settings of the editor.
         filter: what is kept.
         seed: of images and edits.
+        text_encoder: folder of the run's text encoder, where that is no longer where it was.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:
@@ -154,11 +156,13 @@ def prompted_triples(
     if text is None or text.name != CAPTION:
         raise Problem(f"{run.folder} reads no captions", do="train one that is conditioned on caption")
     kind = editor_class(EDITOR)
-    editors = [kind(editor_settings(EDITOR, variant), run.folder, cpu=cpu) for variant in variants]
+    read_by = {} if text_encoder is None else {"text_encoder": str(text_encoder)}
+    editors = [kind(editor_settings(EDITOR, {**variant, **read_by}), run.folder, cpu=cpu) for variant in variants]
     before: list[Picture] = []
     after: list[Picture] = []
     for number, pair in enumerate(pairs):
-        drawn = list(generate(run, count=tries, seed=seed + number, asked={CAPTION: pair.before}, cpu=cpu))
+        asked = {CAPTION: pair.before}
+        drawn = list(generate(run, count=tries, seed=seed + number, asked=asked, text_encoder=text_encoder, cpu=cpu))
         instruction = Instruction(caption=pair.after, before=pair.before if "before" in kind.takes else "")
         edited: list[Picture] = [*drawn]
         for place, editor in enumerate(editors):

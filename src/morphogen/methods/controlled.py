@@ -7,6 +7,7 @@ The objective is the run's own (equation 6 of the paper), and so are its noise l
 What is told can be left out, as in training of any denoiser; then the run answers as if it had never been steered.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from morphogen.methods.method import (
     method_settings,
 )
 from morphogen.networks.conditioned_unet import ConditionedUNet
+from morphogen.networks.seen_vectors import SeenVectors
 from morphogen.networks.steered_unet import Control, SteeredUNet
 from morphogen.problems import Problem
 
@@ -124,6 +126,14 @@ class Method(DenoisingMethod):
 
     def prepare(self, images: Tensor) -> None:
         """Nothing: the run has measured the images."""
+
+    def begin(self, phase: str, batches: Callable[[int, int], Batch]) -> None:
+        """Nothing: what is kept of training crops, the run has."""
+
+    @property
+    def seen_vectors(self) -> SeenVectors | None:
+        """Those of the run."""
+        return self.run.seen_vectors
 
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """The loss of the run."""

@@ -54,6 +54,7 @@ from morphogen.methods.method import (
 )
 from morphogen.networks.conditioned_unet import GROUPS, ConditionedUNet
 from morphogen.networks.level_uncertainty import LevelUncertainty
+from morphogen.networks.seen_vectors import SeenVectors
 
 LevelsOfTraining = Literal["lognormal", "log_uniform", "cosine", "vp", "sub_vp", "ve", "flow"]
 
@@ -117,7 +118,8 @@ class Given:
     """What a denoiser is told beside the noisy image; each with one row an image.
 
     Attributes:
-        vector: conditions ``(B, width)``, the vector of a text at their end; None for an unconditional method.
+        vector: conditions ``(B, width)``, the vector of the image in front of them and that of a text at their end;
+            None for an unconditional method.
         told: for each condition 1, or 0 where it is left out, ``(B, conditions)``.
         tokens: of a text ``(B, T, text width + 1)``, the last entry 1 for a token that is told and 0 elsewhere.
         context: an image in register ``(B, context channels + 1, h, w)``, the last channel 1 where it is told; else all
@@ -169,6 +171,7 @@ class DenoisingMethod(GenerativeMethod):
     conditional: ClassVar[Literal["no", "may", "must"]] = "may"
     reads_text: ClassVar[bool] = True
     takes_context: ClassVar[bool] = True
+    takes_image_vector: ClassVar[bool] = True
     averaged = ("network",)
     compiled = ("network",)
     settings: DenoisingSettings
@@ -182,6 +185,7 @@ class DenoisingMethod(GenerativeMethod):
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("deviation", torch.ones(channels, 1, 1))
         self.uncertainty = LevelUncertainty() if settings.weighting == "learned" else None
+        self.told_vectors = SeenVectors(task.image_vector) if task.image_vector else None
         self.phases: tuple[Phase, ...] = (self.denoising_phase(self.learning),)
 
     @property
@@ -221,6 +225,16 @@ class DenoisingMethod(GenerativeMethod):
         """Measure mean and standard deviation of each channel."""
         self.mean.copy_(images.mean((0, 2, 3))[:, None, None])
         self.deviation.copy_(images.std((0, 2, 3))[:, None, None].clamp(min=1e-3))
+
+    def begin(self, phase: str, batches: Callable[[int, int], Batch]) -> None:
+        """Keep the vectors of some training crops, where vectors are told."""
+        if self.told_vectors is not None:
+            self.told_vectors.keep(batches)
+
+    @property
+    def seen_vectors(self) -> SeenVectors | None:
+        """The vectors of some training crops, where vectors are told."""
+        return self.told_vectors
 
     @property
     def begun(self) -> bool:
@@ -357,10 +371,17 @@ class DenoisingMethod(GenerativeMethod):
 
     def given(self, known: Batch | SampleRequest) -> Given:
         """All that is known of each image, told."""
-        widths, vector, told, context = self.task.conditions.widths, None, None, None
-        if widths and known.condition is not None:
-            vector = known.condition if known.text is None else torch.cat([known.condition, known.text], dim=1)
-            told = torch.ones(len(vector), len(widths), device=vector.device)
+        vector, told, context = None, None, None
+        parts = [part for part in (known.condition, known.text) if part is not None and self.task.conditions]
+        if parts:
+            told = torch.ones(len(parts[0]), len(self.task.conditions.widths), device=parts[0].device)
+        if self.seen_vectors is not None:
+            assert known.image_vector is not None
+            there = ~known.image_vector.isnan().any(1, keepdim=True)  # (B, 1)
+            parts.insert(0, torch.where(there, self.seen_vectors.inside(known.image_vector), 0.0))
+            told = there.float() if told is None else torch.cat([there.float(), told], dim=1)
+        if parts:
+            vector = torch.cat(parts, dim=1)
         if self.task.context_channels and known.context is not None:
             inside = self.context_inside(known.context)
             context = torch.cat([inside, torch.ones_like(inside[:, :1])], dim=1)
@@ -441,7 +462,7 @@ class UNetMethod(DenoisingMethod):
             layers=settings.layers,
             attention=settings.attention,
             patch=settings.patch or CPU_PATCH,
-            conditions=task.conditions.widths,
+            conditions=task.widths,
             text=0 if task.conditions.text is None else task.conditions.text.width,
             beside=self.beside,
         )

@@ -49,7 +49,7 @@ The price here is the teacher's evaluations in each step. Like all of them, it f
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -74,6 +74,7 @@ from morphogen.methods.method import (
     method_class,
     method_settings,
 )
+from morphogen.networks.seen_vectors import SeenVectors
 from morphogen.problems import Problem
 
 _AT_A_BOUNDARY = 0.5  # share of the images
@@ -169,6 +170,14 @@ class Method(DenoisingMethod):
     def prepare(self, images: Tensor) -> None:
         """Nothing: the teacher has measured the images."""
 
+    def begin(self, phase: str, batches: Callable[[int, int], Batch]) -> None:
+        """Nothing: what the teacher has kept of training crops, the student has from it."""
+
+    @property
+    def seen_vectors(self) -> SeenVectors | None:
+        """Those of the teacher."""
+        return self.student.seen_vectors
+
     def loss(self, phase: str, batch: Batch, randomness: Randomness) -> Loss:
         """Squared error of the jump, weighted as that of v."""
         if not self._teacher:
@@ -248,6 +257,7 @@ class Method(DenoisingMethod):
     def _asked_of_teacher(self, batch: Batch) -> SampleRequest:
         return SampleRequest(
             condition=batch.condition, text=batch.text, tokens=batch.tokens, context=batch.context,
+            image_vector=batch.image_vector,
             guidance=self.settings.guidance,
         )  # fmt: skip
 

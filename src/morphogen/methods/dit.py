@@ -122,9 +122,9 @@ class Transformer(nn.Module):
         self.tokens = nn.Linear(pixels + beside * self.patch**2, width)
         self.level = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         conditions = task.conditions
-        self.conditions = ConditionEmbedding(conditions.widths, width) if conditions else None
+        self.conditions = ConditionEmbedding(task.widths, width) if task.widths else None
         reads = conditions.text is not None and settings.conditioning != "adaln_zero"
-        self.tokens_in_front = 1 + bool(conditions)  # of the noise level, and of all conditions together
+        self.tokens_in_front = 1 + bool(task.widths)  # of the noise level, and of all conditions together
         self.text = nn.Linear(conditions.text.width, width) if conditions.text is not None and reads else None
         self.blocks = nn.ModuleList(Block(width, settings.heads, settings.conditioning) for _ in range(settings.depth))
         self.last = nn.Linear(width, 2 * width) if settings.conditioning == "adaln_zero" else None

@@ -50,6 +50,7 @@ class Method(UNetMethod):
     title = "InstructPix2Pix"
     conditional: ClassVar[Literal["no", "may", "must"]] = "must"
     needs_context: ClassVar[bool] = True
+    takes_image_vector: ClassVar[bool] = False  # its two guidances are of the image before and of the instruction
     settings: Settings
 
     def _told_some(self, given: Given, randomness: Randomness) -> Given:

@@ -119,7 +119,7 @@ class Method(DenoisingMethod):
             settings.channels,
             layers=settings.layers,
             attention=settings.attention,
-            conditions=conditions.widths,
+            conditions=task.widths,
             text=0 if conditions.text is None else conditions.text.width,
             beside=self.beside,
         )
@@ -160,6 +160,7 @@ class Method(DenoisingMethod):
     @torch.no_grad()
     def begin(self, phase: str, batches: Callable[[int, int], Batch]) -> None:
         """Encode the crops that the denoiser learns from, and measure mean and standard deviation of their latents."""
+        super().begin(phase, batches)
         if phase != "denoising":
             return
         settings, found, told = self.settings, [], []
@@ -247,7 +248,8 @@ def _side_by_side(batches: Sequence[Batch]) -> Batch:
             parts = [pad(p, (0, 0, 0, longest - p.shape[1])) for p in parts]
         return torch.cat(parts)
 
-    return Batch(batches[0].images, joined("condition"), None, joined("text"), joined("tokens"), joined("context"))
+    told = ("condition", "text", "tokens", "context", "image_vector")
+    return Batch(batches[0].images, **{name: joined(name) for name in told})
 
 
 def _rows(told: Batch, chosen: Tensor) -> Batch:
@@ -256,4 +258,7 @@ def _rows(told: Batch, chosen: Tensor) -> Batch:
     def of(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor[chosen]
 
-    return Batch(told.images, of(told.condition), None, of(told.text), of(told.tokens), of(told.context))
+    return replace(
+        told, condition=of(told.condition), text=of(told.text), tokens=of(told.tokens), context=of(told.context),
+        image_vector=of(told.image_vector),
+    )  # fmt: skip

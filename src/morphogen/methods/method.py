@@ -69,6 +69,7 @@ class Task:
             some of ``specimens.specimen.AUGMENTATIONS``.
         mask_channels: how many of the last channels are masks.
         context_channels: channels of the image in register that is told with each image; 0 for none.
+        image_vector: length of the vector of a CLIP that is told of each image, or that is learnt; 0 for none.
     """
 
     shape: ImageShape
@@ -76,6 +77,17 @@ class Task:
     augmentations: frozenset[str] = frozenset()
     mask_channels: int = 0
     context_channels: int = 0
+    image_vector: int = 0
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Length of each part of the vector that is told of an image: its own vector, its conditions, a text's last."""
+        return (*((self.image_vector,) if self.image_vector else ()), *self.conditions.widths)
+
+    @property
+    def tells(self) -> bool:
+        """Whether anything is told of an image."""
+        return bool(self.conditions or self.context_channels or self.image_vector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,8 @@ class SampleRequest:
         tokens: their states a token, as in ``Batch``.
         context: images in register ``(n, context channels, height, width)``, where the method was trained with them;
             of the size of the images to be drawn.
+        image_vector: vectors of a CLIP ``(n, d)`` that the images are to have, where the method was trained with such
+            vectors; it must be given then. A row of NaN is not told.
         sources: images ``(n, channels, height, width)`` in [-1, 1] to translate, where the method translates; of
             any size that the method's ``sizes`` allow.
         reverse: translate the other way, from images like the training images to images like the sources.
@@ -199,6 +213,7 @@ class SampleRequest:
     text: Tensor | None = None
     tokens: Tensor | None = None
     context: Tensor | None = None
+    image_vector: Tensor | None = None
     sources: Tensor | None = None
     reverse: bool = False
     truncation: float | None = None
@@ -280,6 +295,8 @@ class ImageLearner(Trainable):
         translates: whether it makes its images from those of another set.
         learns_from: whether it needs a trained method to learn from.
         learns_captions: whether it learns which captions belong to which images, and is told nothing else.
+        takes_image_vector: whether it can be told the vector that a CLIP has of an image.
+        learns_image_vectors: whether it learns such vectors, and so needs a CLIP.
 
     Attributes:
         task: what it is to learn.
@@ -295,6 +312,8 @@ class ImageLearner(Trainable):
     translates: ClassVar[bool] = False
     learns_from: ClassVar[bool] = False
     learns_captions: ClassVar[bool] = False
+    takes_image_vector: ClassVar[bool] = False
+    learns_image_vectors: ClassVar[bool] = False
 
     def __init__(self, settings: MethodSettings, task: Task) -> None:
         super().__init__(settings)

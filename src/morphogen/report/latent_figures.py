@@ -68,28 +68,43 @@ class Sheet:
         return png(self.figure, _DPI)
 
 
-def strips_png(lines: Sequence[Sequence[Picture]], ends: Sequence[tuple[str, str]]) -> bytes:
+def strips_png(
+    lines: Sequence[Sequence[Picture]],
+    ends: Sequence[tuple[str, str]],
+    measured: Sequence[tuple[Picture, Picture]] = (),
+) -> bytes:
     """Each line between two images as a strip, with the share of the way above.
 
     Args:
         lines: pictures of each line, its two ends included; as many in each.
         ends: what stands at the left and at the right of each line.
+        measured: where a line goes between measured images, these, of the size of the pictures; set a little apart.
     """
-    grey, factor, (height, width) = _common([picture for line in lines for picture in line])
-    left, right = (_room([pair[side] for pair in ends]) for side in (0, 1))
+    beyond = [picture for pair in measured for picture in pair]
+    grey, factor, (height, width) = _common([*(picture for line in lines for picture in line), *beyond])
+    left, right = (_room(["share", *(pair[side] for pair in ends)]) for side in (0, 1))
     columns, step = len(lines[0]), height + _GAP
+    apart = width + 3 * _GAP if measured else 0
+    first_at = left + apart
+    last_at = first_at + columns * (width + _GAP) + (2 * _GAP if measured else 0)  # where the measured one is, if any
+    names_at = last_at + (width + _GAP if measured else 0)
     with rc_context(paper_rc()):
-        sheet = Sheet(left + columns * (width + _GAP) + right, _LINE + 2 * _GAP + len(lines) * step + _FOOT)
-        sheet.words("share", left - _GAP, _LINE, "rb", MUTED)
+        sheet = Sheet(names_at + right, _LINE + 2 * _GAP + len(lines) * step + _FOOT)
+        for place in (left, last_at) if measured else ():
+            sheet.words("measured", place + width / 2, _LINE, "cb", MUTED)
+        if not measured:
+            sheet.words("share", left - _GAP, _LINE, "rb", MUTED)
         for column in range(columns):
             share = f"{column / max(1, columns - 1):.3g}"
-            sheet.words(share, left + column * (width + _GAP) + width / 2, _LINE, "cb", MUTED)
+            sheet.words(share, first_at + column * (width + _GAP) + width / 2, _LINE, "cb", MUTED)
         for row, (line, (first, last)) in enumerate(zip(lines, ends, strict=True)):
             top = _LINE + 2 * _GAP + row * step
             sheet.words(first, left - _GAP, top + height / 2, "rm")
-            sheet.words(last, left + columns * (width + _GAP), top + height / 2, "lm")
+            sheet.words(last, names_at, top + height / 2, "lm")
             for column, picture in enumerate(line):
-                sheet.tile(_shown(picture, grey, factor), left + column * (width + _GAP), top)
+                sheet.tile(_shown(picture, grey, factor), first_at + column * (width + _GAP), top)
+            for picture, place in zip(measured[row], (left, last_at), strict=True) if measured else ():
+                sheet.tile(_shown(picture, grey, factor), place, top)
         sheet.foot(lines[0][0], factor, left, sheet.height - _FOOT + 2 * _GAP)
         return sheet.png()
 

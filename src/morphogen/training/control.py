@@ -27,6 +27,7 @@ def control(
     seconds: float | None = None,
     images_seen: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    text_encoder: Path | str | None = None,
     seed: int = 0,
     precision: str | None = None,
     go_on: bool = False,
@@ -48,6 +49,7 @@ def control(
         seconds: budget in seconds; 600 where no budget is given.
         images_seen: budget in images seen, instead of seconds.
         settings: of the control, ``methods.controlled.Settings``.
+        text_encoder: of a run that reads captions: folder of its encoder, where that is no longer where it was.
         seed: of crops and noise. The same seed gives the same control.
         precision: see ``train``.
         go_on: continue the control in ``folder`` to the (new) budget.
@@ -70,7 +72,8 @@ def control(
         size=(run.shape.height, run.shape.width), settings=settings, symmetries=frozenset(record.images.symmetries),
         augmentations=frozenset(record.augmentations), seed=seed, with_masks=record.with_masks,
         conditions=record.conditions.names,
-        text_encoder=record.conditions.text.folder if record.conditions.text is not None else None, context=by,
+        text_encoder=text_encoder or (None if record.conditions.text is None else record.conditions.text.folder),
+        context=by,
         precision=precision, go_on=go_on, save_every_seconds=save_every_seconds, cpu=cpu, on_report=on_report,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ def distil(
     seconds: float | None = None,
     images_seen: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    text_encoder: Path | str | None = None,
     seed: int = 0,
     precision: str | None = None,
     compiled: bool = False,
@@ -50,6 +51,7 @@ def distil(
         seconds: budget in seconds; 600 where no budget is given.
         images_seen: budget in images seen, instead of seconds.
         settings: of the student, ``methods.distilled.Settings``: "guidance", "teacher_evaluations", "learning_rate".
+        text_encoder: of a run that reads captions: folder of its encoder, where that is no longer where it was.
         seed: of crops and noise. The same seed gives the same student.
         precision: see ``train``.
         compiled: see ``train``.
@@ -86,7 +88,7 @@ def distil(
         size=(teacher.shape.height, teacher.shape.width), settings={**settings, "steps": steps},
         symmetries=frozenset(record.images.symmetries), augmentations=frozenset(record.augmentations), seed=seed,
         with_masks=record.with_masks, conditions=record.conditions.names,
-        text_encoder=record.conditions.text.folder if record.conditions.text is not None else None,
+        text_encoder=text_encoder or (None if record.conditions.text is None else record.conditions.text.folder),
         context=told.kind if told is not None and told.kind != "images" else context, precision=precision,
         compiled=compiled, go_on=go_on, save_every_seconds=save_every_seconds, cpu=cpu, on_report=on_report,
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """A CLIP, opened by its folder: a run that was trained here, or another's model; see ``evaluation.image_text``."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from morphogen.images.picture import Picture
 from morphogen.pretrained.clip import PretrainedClip
 from morphogen.problems import Problem
 from morphogen.training.captions import encoder_of
+from morphogen.training.image_vectors import require_clip
 from morphogen.training.run import Run
 from morphogen.understanding.clip import Method
 
@@ -34,6 +34,7 @@ class ClipRun:
     Args:
         run: a run of CLIP, or its folder.
         text_encoder: folder of its text encoder, where that is no longer where it was.
+        reads: whether captions are to be read; where not, no text encoder is looked for.
 
     Attributes:
         name: which, and what is done to an image.
@@ -43,23 +44,20 @@ class ClipRun:
         Problem: it is no run of CLIP, nothing is trained yet, or its text encoder cannot be found.
     """
 
-    def __init__(self, run: Run | Path | str, text_encoder: Path | str | None = None) -> None:
+    def __init__(self, run: Run | Path | str, text_encoder: Path | str | None = None, *, reads: bool = True) -> None:
         run = run if isinstance(run, Run) else Run(run)
-        if run.record.method != "clip":
-            raise Problem(
-                f"{run.folder} is a run of {run.record.method}, not of CLIP", do="name one that 'train clip' made"
-            )
+        require_clip(run)
         learner = run.trained_learner()
         assert isinstance(learner, Method)
         self.run, self._clip = run, learner
-        self._encoder = encoder_of(run.record.conditions, text_encoder)
+        self._encoder = encoder_of(run.record.conditions, text_encoder) if reads else None
         shape = run.shape
         seen = f"{int(run.counters['images_seen']):,}"
         self.name = (
             f"{run.folder.name} (own CLIP, {seen} images seen), windows of {shape.height} x {shape.width} at mean 0 and"
             " variance 1, no resize"
         )
-        self.identity = hashlib.sha256(run.as_teacher.weights.encode()).hexdigest()[:16]
+        self.identity = run.as_teacher.identity
 
     @torch.inference_mode()
     def images(self, images: ImageSet) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@
     weights.safetensors  the weights to sample from (averaged where the method averages)
     progress.jsonl       one line a report
     tensorboard/         the same for TensorBoard
+    clip/                where vectors of a CLIP are told or learnt: its run.json and weights.safetensors
 
 Nothing is a pickle.
 """
@@ -34,6 +35,9 @@ from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import write_text_whole, write_whole
 
 Learner = TypeVar("Learner", bound=ImageLearner)
+
+CLIP_COPY = "clip"
+"""Folder, in that of a run, with the run of CLIP whose vectors of images it is told, or learns."""
 
 FORMAT = 1
 """Number of the run folder's layout; a folder of another number is refused."""
@@ -93,6 +97,21 @@ class Teacher(BaseModel):
     folder: str
     weights: str
 
+    @property
+    def identity(self) -> str:
+        """16 hex digits that stand for the weights where scores name who gave them."""
+        return hashlib.sha256(self.weights.encode()).hexdigest()[:16]
+
+
+class ImageVector(Teacher):
+    """The run of CLIP whose vectors of images a run is told, or learns; a copy of it lies in ``clip/``.
+
+    Attributes:
+        length: of a vector.
+    """
+
+    length: int
+
 
 class RunRecord(BaseModel):
     """Contents of ``run.json``."""
@@ -113,6 +132,7 @@ class RunRecord(BaseModel):
     sources: TrainingImages | None = None  # what is translated, by a method that translates
     source_intensity: IntensityMap | None = None
     teacher: Teacher | None = None  # where the method learns from another run
+    image_vector: ImageVector | None = None  # where it is told vectors of images, or learns them
     parameters: int
     lineage: Lineage
 
@@ -147,7 +167,9 @@ class Run:
         """What the method is to learn."""
         record = self.record
         told = 0 if record.context is None else record.context.channels
-        return Task(self.shape, record.conditions, frozenset(record.augmentations), int(record.with_masks), told)
+        length = 0 if record.image_vector is None else record.image_vector.length
+        masks = int(record.with_masks)
+        return Task(self.shape, record.conditions, frozenset(record.augmentations), masks, told, length)
 
     def new_learner(self) -> ImageLearner:
         """What was trained with fresh weights, the same for the same seed; the caller's random state is not touched."""

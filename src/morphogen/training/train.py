@@ -46,6 +46,7 @@ from morphogen.progress import console
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
 from morphogen.training.captions import captioned, encoder_of, require_readable, staying_true, text_condition
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, TrainingState, fit, new_state
+from morphogen.training.image_vectors import ImageVectors, clip_of, copy_clip, image_vector_of, require_vectors
 from morphogen.training.run import Lineage, Run, RunRecord, TrainingImages
 from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import new_folder, require_space, write_text_whole
@@ -86,6 +87,7 @@ def train(
     context: ImageSet | FromImages | None = None,
     sources: ImageSet | None = None,
     teacher: Run | None = None,
+    image_vector: Run | Path | str | None = None,
     augmentations: frozenset[str] | None = None,
     precision: str | None = None,
     compiled: bool = False,
@@ -122,6 +124,9 @@ def train(
         sources: for a method that translates: the set that it makes such images from.
         teacher: for a method that learns from another: the trained run; see ``training.distil`` and
             ``training.control``, which call this with all that has to be as it was there.
+        image_vector: a run of CLIP, trained on such crops. A denoising method is told the vector that it has of each
+            crop, and can then draw for the vector of a measured image; "clip_prior" learns to draw such vectors for
+            captions. The run keeps a copy of it; to go on with a run it need not be given.
         augmentations: what a discriminator may see done to images; by default what the symmetries allow, see
             ``specimens.specimen.augmentations``.
         precision: "fp32" or "bf16"; by default bf16 where a GPU has it, fp32 elsewhere. A CPU must have
@@ -142,6 +147,7 @@ def train(
     """
     folder = Path(folder)
     require_teacher(method, teacher)
+    clip = _clip_asked(image_vector, teacher, Run(folder) if go_on else None)
     if teacher is not None:
         record = teacher.record
         settings = {**(settings or {}), "teacher": record.method, "teacher_settings": record.settings}
@@ -178,12 +184,13 @@ def train(
             f"a batch of {wanted.batch_size} cannot be shared by {accelerator.num_processes} processes",
             do="choose a batch size that is a multiple of the number of processes",
         )
-    if go_on and text_encoder is None:
-        kept = Run(folder).record.conditions.text
+    if text_encoder is None and (go_on or learner_class(method).learns_image_vectors):
+        reader = Run(folder) if go_on else clip
+        kept = None if reader is None else reader.record.conditions.text
         text_encoder = None if kept is None else kept.folder
     asked = _Asked(
         method, images, plan, size, wanted, symmetries, clip_percent, with_masks, tuple(conditions), fraction,
-        text_condition(method, conditions, text_encoder), context, sources, teacher,
+        text_condition(method, conditions, text_encoder), context, sources, teacher, clip,
         _where_pixels_are_square(allowed_augmentations(symmetries) if augmentations is None else augmentations, images),
     )  # fmt: skip
     with accelerator.main_process_first():
@@ -196,7 +203,11 @@ def train(
     crops = asked.crops(run.record.intensity, run.record.context)
     conditions_of_run = run.record.conditions
     encoder = encoder_of(conditions_of_run, text_encoder if conditions_of_run.text is not None else None)
-    batches = Batches(crops, conditions_of_run, asked.source_crops(run.record.source_intensity), encoder)
+    seen_by = None
+    if run.record.image_vector is not None:
+        captions = learner_class(method).learns_image_vectors
+        seen_by = ImageVectors(clip_of(run), captions=captions, device=accelerator.device)
+    batches = Batches(crops, conditions_of_run, asked.source_crops(run.record.source_intensity), encoder, seen_by)
     model = run.new_learner().to(accelerator.device)
     if teacher is not None:
         model.learn_from(teacher.trained_method().to(accelerator.device))
@@ -242,6 +253,14 @@ def train(
     if stop.is_set():
         raise KeyboardInterrupt
     return run
+
+
+def _clip_asked(given: Run | Path | str | None, teacher: Run | None, resumed: Run | None) -> Run | None:
+    """The run of CLIP that is named, or else that which a teacher or the run to go on with has kept."""
+    if given is not None:
+        return given if isinstance(given, Run) else Run(given)
+    keeper = teacher if teacher is not None else resumed
+    return None if keeper is None or keeper.record.image_vector is None else clip_of(keeper)
 
 
 def _with_captions(
@@ -294,6 +313,7 @@ class _Asked:
     told: ImageSet | FromImages | None
     sources: ImageSet | None
     teacher: Run | None
+    clip: Run | None
     augmentations: frozenset[str]
 
     @property
@@ -307,7 +327,8 @@ class _Asked:
     def task(self, conditions: Conditions) -> Task:
         context = self.context
         told = 0 if context is None else context.channels
-        return Task(self.shape, conditions, self.augmentations, int(self.with_masks), told)
+        length = 0 if self.clip is None else image_vector_of(self.clip).length
+        return Task(self.shape, conditions, self.augmentations, int(self.with_masks), told, length)
 
     @cached_property
     def context(self) -> Context | None:
@@ -341,8 +362,12 @@ class _Asked:
     def seen_conditions(self, intensity: IntensityMap) -> Conditions:
         """The conditions with their ranges in the crops that training will see."""
         if self.teacher is not None:  # which reads them on the scales of its own training
-            require_readable(self.teacher.record.conditions, self.images)
-            return self.teacher.record.conditions
+            known = self.teacher.record.conditions
+            if known.text is not None and self.text is not None:  # by the encoder where it is now
+                here = known.text.model_copy(update={"folder": self.text.folder})
+                known = known.model_copy(update={"text": here})
+            require_readable(known, self.images)
+            return known
         declared = Conditions.of(self.conditions, list(self.images), self.fraction, self.text)
         if not declared:
             return declared
@@ -365,11 +390,21 @@ class _Asked:
         if self.with_masks:
             require_masks(self.images)
         require_context(self.method, self.images, self.told, with_masks=self.with_masks)
+        require_vectors(self.method, self.clip, self.images, self.size)
+        if self.clip is not None and self.kind.learns_image_vectors:
+            self._check_reader(self.clip.record.conditions.text)
         guided = isinstance(self.settings, DenoisingSettings) and self.settings.guidance != 1
-        if guided and not self.conditions and self.told is None:
+        if guided and not self.conditions and self.told is None and self.clip is None:
             raise Problem("guidance has nothing to follow without conditions", do="leave it out, or name conditions")
         if self.teacher is not None:
             self._check_against(self.teacher.record)
+
+    def _check_reader(self, known: TextCondition | None) -> None:
+        """Refuse captions that another encoder reads than the CLIP's, whose tower makes vectors of what is read."""
+        if known is not None and self.text is not None and known.encoder != self.text.encoder:
+            raise Problem(
+                f"the text encoder is not the one that {self.clip and self.clip.folder} learnt from", do="leave it out"
+            )
 
     def _check_against(self, known: RunRecord) -> None:
         """Refuse a student of other images than its teacher's, or of other conditions."""
@@ -383,6 +418,7 @@ class _Asked:
             ("pixels of", known.intensity.dtype, dtype),
             ("conditions", sorted(names), sorted({known_as(name, names) or name for name in self.conditions})),
             ("context", None if known.context is None else (known.context.kind, known.context.channels), told),
+            ("image vectors of CLIP", *_hashes(known, self.clip)),
         ):
             if taught != wanted:
                 raise Problem(
@@ -547,10 +583,14 @@ def _started(folder: Path, asked: _Asked) -> Run:
         sources=None if asked.sources is None else _training_images(asked.sources, asked),
         source_intensity=None if asked.sources is None else IntensityMap.of(asked.sources, asked.clip_percent),
         teacher=None if asked.teacher is None else asked.teacher.as_teacher,
+        image_vector=None if asked.clip is None else image_vector_of(asked.clip),
         parameters=parameters,
         lineage=Lineage.now(),
     )
-    return Run.create(new_folder(folder, "the run"), record)
+    new_folder(folder, "the run")
+    if asked.clip is not None:
+        copy_clip(asked.clip, folder)
+    return Run.create(folder, record)
 
 
 def _training_images(images: ImageSet, asked: _Asked) -> TrainingImages:
@@ -597,6 +637,7 @@ def _resumed(folder: Path, asked: _Asked) -> Run:
         ("compiling:", run.record.plan.compile, asked.plan.compile),
         ("conditions", sorted(names), sorted({known_as(name, names) or name for name in asked.conditions})),
         ("context", _words_of(run.record.context), _words_of(asked.context)),
+        ("image vectors of CLIP", *_hashes(run.record, asked.clip)),
         ("text encoder", *(c and c.encoder[:12] for c in (run.record.conditions.text, asked.text))),
         ("symmetries", run.record.images.symmetries, tuple(sorted(asked.symmetries))),
         ("augmentations", run.record.augmentations, tuple(sorted(asked.augmentations))),
@@ -611,6 +652,13 @@ def _resumed(folder: Path, asked: _Asked) -> Run:
                 do="give what it was started with, or start a new run",
             )
     return run
+
+
+def _hashes(known: RunRecord, clip: Run | None) -> tuple[str, str]:
+    """Which CLIP a run was told of, and which one is given."""
+    kept = None if known.image_vector is None else known.image_vector.weights
+    given = None if clip is None else clip.as_teacher.weights
+    return (kept or "none")[:12], (given or "none")[:12]
 
 
 def _words_of(context: Context | None) -> str:
