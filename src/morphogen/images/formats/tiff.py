@@ -94,6 +94,24 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
     tifffile.imwrite(path, np.ascontiguousarray(image), imagej=imagej, **options)
 
 
+def write_volume(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float, float]) -> None:
+    """Write ``(channels, depth, height, width)`` as a stack; an unknown distance of the slices is left out."""
+    colour = pixels.shape[0] in (3, 4)
+    volume = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
+    imagej = pixels.shape[0] == 1 or (colour and pixels.dtype == np.uint8)
+    options: dict[str, object] = {"photometric": "rgb" if colour else "minisblack"}
+    metadata: dict[str, object] = {"axes": "ZYX" if pixels.shape[0] == 1 else "ZYXS"}
+    if np.isfinite(spacing_um[1:]).all():
+        per_unit = 1.0 if imagej else 1e4  # ImageJ counts pixels a unit, whatever the unit is called
+        options["resolution"] = (per_unit / spacing_um[2], per_unit / spacing_um[1])
+        options["resolutionunit"] = "NONE" if imagej else "CENTIMETER"
+        metadata |= {"unit": "micron"} if imagej else {}
+        metadata |= {"spacing": spacing_um[0]} if imagej and np.isfinite(spacing_um[0]) else {}
+    if pixels.shape[0] == 2:
+        options["planarconfig"] = "contig"
+    tifffile.imwrite(path, np.ascontiguousarray(volume), imagej=imagej, metadata=metadata, **options)
+
+
 def _spacing_zyx(file: tifffile.TiffFile) -> tuple[float, float, float]:
     page = file.pages[0]
     x = _per_unit(page, "XResolution")
