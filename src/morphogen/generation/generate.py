@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from morphogen.images.conditions import ASKED, OUTSIDE, Conditions
 from morphogen.images.context import middle, name_of
 from morphogen.images.cropping import Encoder, text_tensors
-from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.likeness import storing
 from morphogen.images.mask_channel import mask_of_channel
 from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Origin, Picture, spacing_from_stored
 from morphogen.mathematics.randomness import Randomness, numpy_generator
@@ -72,6 +72,8 @@ def generate(
     batch_size: int = 16,
     folder: Path | str | None = None,
     extension: str | None = None,
+    like: Path | str | None = None,
+    as_stack: bool = False,
     cpu: bool = False,
 ) -> Pictures:
     """Draw images from a run, with the pixel type, intensity scale and pixel size of its training set.
@@ -102,7 +104,9 @@ def generate(
         text_encoder: for a run that reads captions: folder of its encoder, where that is no longer where it was.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
+        like: a measured file, in whose format and type of number they are written instead.
+        as_stack: write them as the slices of one file.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:
@@ -110,8 +114,7 @@ def generate(
     """
     run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the images") if folder is not None else None
-    if extension is not None:
-        require_format(extension, run.record.intensity.dtype)
+    how = storing(run.record.intensity.dtype, extension=extension, like=like, as_stack=as_stack)
     images = timed_generation(
         run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation, solver=solver,
         guidance=guidance, image_guidance=image_guidance, guidance_interval=guidance_interval, size=size,
@@ -119,7 +122,7 @@ def generate(
         text_encoder=text_encoder, batch_size=batch_size, cpu=cpu,
     ).images  # fmt: skip
     if target is not None:
-        write_images(images, target, extension=extension)
+        how.write(images, target)
     return images
 
 
