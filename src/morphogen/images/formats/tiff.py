@@ -4,6 +4,7 @@ A volume is read as slices along a chosen axis. Pixel sizes come from ImageJ met
 tags (TIFF 6.0, section 8), where they describe the specimen and not a screen.
 """
 
+import logging
 import struct
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from morphogen.images.formats.plane import (
 )
 
 EXTENSIONS = (".tif", ".tiff")
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said here, in one line
 PIXEL_TYPES = ("uint8", "uint16", "float32")
 
 _MICROMETRES = {
@@ -41,6 +44,10 @@ def read(path: Path, axis: int) -> list[Plane]:
             series = file.series[0]
             data, axes = series.asarray(), series.axes
             spacing = _spacing_zyx(file)
+            data, axes = _without_singletons(data, axes)
+            planes = int((file.imagej_metadata or {}).get("images", 1))
+            if file.imagej_metadata and planes > 1 and data.size < planes * file.pages[0].size:
+                raise UnreadableImageError(f"declares {planes} planes and holds fewer; it may be truncated")
     except UnreadableImageError:
         raise
     except (
@@ -57,7 +64,6 @@ def read(path: Path, axis: int) -> list[Plane]:
         if signature not in (b"II", b"MM"):
             raise UnreadableImageError("is not a TIFF file, whatever its name says") from None
         raise UnreadableImageError(f"is a damaged TIFF file ({type(error).__name__}); it may be truncated") from None
-    data, axes = _without_singletons(data, axes)
     if "S" in axes or ("C" in axes and data.shape[axes.index("C")] <= 4):
         channel = axes.index("S") if "S" in axes else axes.index("C")
         data = np.moveaxis(data, channel, -1)
