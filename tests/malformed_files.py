@@ -436,7 +436,12 @@ def hdf5() -> Iterator[Case]:
     def wide_chunk(file: h5py.File, folder: Path, outside: Path) -> None:
         file.create_dataset("exchange/data", (40, 50), np.uint8, chunks=(40, 50), maxshape=(None, None))
 
+    def bomb(file: h5py.File, folder: Path, outside: Path) -> None:
+        stored = file.create_dataset("exchange/data", (40, 50), np.uint8, chunks=(40, 50), compression="gzip")
+        stored.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**24)))
+
     data = "exchange/data"
+    yield case("bomb", bomb)
     yield case("empty", lambda f, a, b: None)
     yield case("words", lambda f, a, b: f.create_dataset("a", data="hello"))
     yield case("number", lambda f, a, b: f.create_dataset("a", data=3))

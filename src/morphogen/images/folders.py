@@ -186,10 +186,10 @@ def _files_of(path: Path, root: Path, files: str) -> list[Path]:
     )
     for file in found:
         _require_printable(file.relative_to(root))
-        _require_within(file, root)
-    if found:
-        parts = {part.resolve() for file in found for part in _parts(file)}
-        found = [file for file in found if file.resolve() not in parts] if parts else found
+        if file.is_symlink():
+            _require_within(file, root)
+    parts = {part.resolve() for file in found for part in _parts(file)}
+    found = [file for file in found if file.resolve() not in parts] if parts else found
     if not found and folder == path == root:
         below = sorted(f for f in path.iterdir() if f.is_dir() and f.name != "masks" and not f.name.startswith("."))
         for place in below:
@@ -392,8 +392,12 @@ def _rounded(images: ImageSet, stored_as: str | None) -> ImageSet:
 
 
 def _require_stackable(images: ImageSet) -> None:
-    if len({(picture.size, picture.spacing_um) for picture in images}) > 1 and len({p.size for p in images}) > 1:
-        raise Problem("images of different sizes make no stack", do="write one file an image")
+    for what, kinds in (
+        ("sizes", {picture.size for picture in images}),
+        ("pixel sizes", {stored_spacing(picture.spacing_um) for picture in images}),
+    ):
+        if len(kinds) > 1:
+            raise Problem(f"images of different {what} make no stack", do="write one file an image")
 
 
 def _manifest_entries(folder: Path) -> dict[str, list[ManifestEntry]]:

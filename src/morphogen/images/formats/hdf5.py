@@ -193,10 +193,21 @@ def _refuse_unwritten(found: "h5py.Dataset") -> None:
     expected = math.prod(-(-n // c) for n, c in zip(found.shape, found.chunks, strict=True))
     # Counting every chunk of a large file takes seconds; its bytes are known at once.
     written = expected if expected > 10**5 and found.id.get_storage_size() else found.id.get_num_chunks()
+    if expected <= 10**5:
+        _refuse_bombs(found)
     if written < expected:
         raise UnreadableImageError(
             f"has {written:,} of the {expected:,} chunks that {found.name} declares; it was not written to its end"
         )
+
+
+def _refuse_bombs(found: "h5py.Dataset") -> None:
+    """No filter makes a chunk much larger than it is: one that is stored so may inflate to anything."""
+    sizes: list[int] = []
+    found.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
+    at_most = 1.1 * math.prod(found.chunks) * found.dtype.itemsize + 4096
+    if max(sizes, default=0) > at_most:
+        raise UnreadableImageError(f"has a chunk of {sized(max(sizes))} in {found.name}, which is too large")
 
 
 def _spacing(file: "h5py.File", found: "h5py.Dataset") -> tuple[float, float, float]:

@@ -345,7 +345,7 @@ def _refuse_bomb(codec: str, data: bytes, chunk_bytes: int, key: str) -> None:
     elif codec == "lz4":
         declared = int.from_bytes(data[:4], "little")
     elif codec == "zstd":
-        declared = _zstd_size(data)
+        declared = _zstd_size(data) or _undeclared_zstd_size(data, limit)
     elif codec in ("gzip", "zlib") and len(data) * DEFLATED_AT_MOST > limit:
         declared = _inflated_size(zlib.decompressobj(wbits=47), data, limit)
     elif codec == "bz2":
@@ -366,6 +366,16 @@ def _inflated_size(stream: Any, data: bytes, limit: int) -> int:
         if not part and not data:
             break
     return size
+
+
+def _undeclared_zstd_size(data: bytes, limit: int) -> int:
+    """Bytes of a frame that declares none, inflated into ``limit`` of them; one more if it does not fit."""
+    import imagecodecs
+
+    try:
+        return len(imagecodecs.zstd_decode(data, out=limit))
+    except imagecodecs.ZstdError:
+        return limit + 1
 
 
 def _zstd_size(data: bytes) -> int:
