@@ -77,6 +77,19 @@ def test_imagej_sees_a_stack_with_scale_and_unit(tmp_path, dtype):
     np.testing.assert_array_equal(found, volume)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float64"])
+def test_tiff_keeps_types_that_imagej_has_not(tmp_path, dtype):
+    volume = _volume("int16").astype(dtype)
+    format_of(".tif").write_volume(tmp_path / "v.tif", volume[None], SPACING)
+    format_of(".tif").write(tmp_path / "p.tif", volume[:1], SPACING[1:])
+    for name, expected in (("v", volume), ("p", volume[0])):
+        found = tifffile.imread(tmp_path / f"{name}.tif")
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+        assert format_of(".tif").stored_type(tmp_path / f"{name}.tif") == dtype
+        np.testing.assert_allclose(read_images(tmp_path / f"{name}.tif")[0].spacing_um, SPACING[1:], rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", NUMBERS)
 def test_h5py_and_zarr_see_the_same(tmp_path, dtype):
     volume = _volume(dtype)

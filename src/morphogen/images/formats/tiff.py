@@ -23,7 +23,8 @@ from morphogen.images.formats.plane import (
 EXTENSIONS = (".tif", ".tiff")
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said here, in one line
-PIXEL_TYPES = ("uint8", "uint16", "float32")
+PIXEL_TYPES = ("uint8", "uint16", "float32", "int8", "int16", "int32", "uint32", "float64")
+IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 
 _MICROMETRES = {
     "micron": 1.0,
@@ -85,7 +86,7 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
     image = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
     known = bool(np.isfinite(spacing_um).all())
     colour = pixels.shape[0] in (3, 4)
-    imagej = not colour or pixels.dtype == np.uint8
+    imagej = (not colour or pixels.dtype == np.uint8) and pixels.dtype.name in IMAGEJ_TYPES
     options: dict[str, object] = {"photometric": "rgb" if colour else "minisblack"}
     if pixels.shape[0] == 2:
         options["planarconfig"] = "contig"
@@ -100,11 +101,22 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
     tifffile.imwrite(path, np.ascontiguousarray(image), imagej=imagej, **options)
 
 
+def stored_type(path: Path) -> np.dtype[np.generic]:
+    """The type of number in the file."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            found: np.dtype[np.generic] = np.dtype(file.series[0].dtype)
+    except Exception:  # whatever is wrong with it, reading says it better
+        return read(path, 0)[0].pixels.dtype
+    return found
+
+
 def write_volume(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float, float]) -> None:
     """Write ``(channels, depth, height, width)`` as a stack; an unknown distance of the slices is left out."""
     colour = pixels.shape[0] in (3, 4)
     volume = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
     imagej = pixels.shape[0] == 1 or (colour and pixels.dtype == np.uint8)
+    imagej = imagej and pixels.dtype.name in IMAGEJ_TYPES
     options: dict[str, object] = {"photometric": "rgb" if colour else "minisblack"}
     metadata: dict[str, object] = {"axes": "ZYX" if pixels.shape[0] == 1 else "ZYXS"}
     if np.isfinite(spacing_um[1:]).all():
