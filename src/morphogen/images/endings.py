@@ -14,6 +14,7 @@ A format is a module with ``EXTENSIONS`` and ``read(path, axis)``. It may have m
 import importlib
 import pkgutil
 import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,12 @@ def writable_extensions(pixel_type: str, *, as_stack: bool = False) -> list[str]
         and pixel_type in module.PIXEL_TYPES
         for extension in module.EXTENSIONS
     ]
+
+
+def named_once(extensions: Collection[str]) -> str:
+    """Endings as a person is told of them: the usual one of each format, TIFF's first."""
+    usual = sorted(module.EXTENSIONS[0] for module in formats() if module.EXTENSIONS[0] in extensions)
+    return ", ".join(sorted(usual, key=lambda extension: extension != ".tif"))
 
 
 def ending_of(path: Path | str) -> str:
@@ -90,7 +97,7 @@ def format_of(extension: str) -> ModuleType:
             return module
     raise Problem(
         f"'{extension}' is the ending of no image format that is understood",
-        do=f"choose one of {', '.join(sorted(readable_extensions()))}",
+        do=f"choose one of {named_once(readable_extensions())}",
     )
 
 

@@ -22,6 +22,7 @@ from morphogen.images.endings import (
     ending_of,
     format_of,
     is_image,
+    named_once,
     place_of,
     readable_extensions,
     stem_of,
@@ -167,7 +168,7 @@ def image_files(path: Path, files: str = "*") -> list[Path]:
         raise Problem(f"there is no file or folder {path}", do="check the path")
     if path.is_file() or is_image(path):
         if not is_image(path):
-            raise Problem(f"{path} is in no format that is understood", do=f"give {_readable()}")
+            raise Problem(f"{path} is in no format that is understood", do=f"give {named_once(readable_extensions())}")
         _require_printable(path)
         return [path]
     return _files_of(path, path, files)
@@ -199,13 +200,9 @@ def _files_of(path: Path, root: Path, files: str) -> list[Path]:
     if not found:
         raise Problem(
             f"there are no images in {folder}" + (f" that match '{files}'" if files != "*" else ""),
-            do=f"put {_readable()} files there",
+            do=f"put {named_once(readable_extensions())} files there",
         )
     return found
-
-
-def _readable() -> str:
-    return ", ".join(sorted(readable_extensions()))
 
 
 def _parts(file: Path) -> list[Path]:
@@ -327,7 +324,7 @@ def require_format(extension: str, pixel_type: str, *, as_stack: bool = False) -
     if extension.lower() not in able:
         raise Problem(
             f"{extension} files cannot hold {'a stack of ' if as_stack else ''}{pixel_type} pixels",
-            do=f"choose {', '.join(sorted(able, key=lambda e: (e != '.tif', e)))}",
+            do=f"choose {named_once(able)}",
         )
     return writer
 

@@ -62,7 +62,7 @@ def open_volume(path: Path, inside: str | None = None) -> Volume:
         offset = int(header.get_data_offset())
         slope, intercept = header.get_slope_inter()
         unit = _UNITS.get(int(header["xyzt_units"]) & 7, "")
-        sizes = [length_um(size, unit) for size in header["pixdim"][1:4]]
+        sizes = [length_um(str(size), unit) for size in header["pixdim"][1:4]]  # as text, 1.3 is not 1.29999995
         if zipped:
             with gzip.open(path, "rb") as file:
                 file.read(offset)

@@ -42,7 +42,7 @@ from morphogen.images.formats.volume import Volume
 if TYPE_CHECKING:
     from zarr.storage import LocalStore
 
-EXTENSIONS = (".ome.zarr", ".zarr")
+EXTENSIONS = (".zarr", ".ome.zarr")
 FOLDERS = True
 SEVERAL_FILES = EXTENSIONS
 PIXEL_TYPES = NUMBERS
