@@ -283,7 +283,7 @@ def test_a_likeness_that_cannot_be_is_refused_before_anything_is_drawn(run, tmp_
     tifffile.imwrite(tmp_path / "eight.tif", np.zeros((9, 9), np.uint8))
     with pytest.raises(Problem, match=r"eight\.tif has uint8 pixels and what the run makes has float32"):
         generate(trained, folder=tmp_path / "made", like=tmp_path / "eight.tif", cpu=True)
-    with pytest.raises(Problem, match="give --format or --like"):
+    with pytest.raises(Problem, match="give the one or the other"):
         storing("float32", extension=".tif", like=measured)
     with pytest.raises(Problem, match=r"\.jpg files cannot hold uint8 pixels: choose \.tif"):
         storing("uint8", extension=".jpg")

@@ -55,7 +55,7 @@ def storing(
             require_format(extension or ".tif", pixel_type, as_stack=as_stack)
         return Storing(extension, None, as_stack)
     if extension is not None:
-        raise Problem("an ending is given, and a file that has one", do="give --format or --like")
+        raise Problem("an ending is given, and a file that has one", do="give the one or the other")
     path, inside = place_of(Path(like))
     first = image_files(path)[0]
     stored = _stored_type(first, inside)
