@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import zarr
@@ -81,6 +82,18 @@ def test_a_volume_is_read_whole_and_in_blocks(tmp_path, module, ending):
     block = slice(1, 3), slice(2, 7), slice(0, 4)
     np.testing.assert_array_equal(volume.read(block), VOLUME[block][None])
     volume.close()
+
+
+def test_a_mapped_file_takes_no_more_memory_than_the_block_that_is_read(tmp_path):
+    with open(tmp_path / "scan.raw", "wb") as file:
+        file.truncate(2**27)  # a hole: no byte of it is on the disk
+    (tmp_path / "scan.json").write_text('{"shape": [128, 1024, 1024], "type": "uint8"}')
+    volume = format_of(".raw").open_volume(tmp_path / "scan.raw")
+    before = psutil.Process().memory_info().rss
+    for z in range(0, 128, 8):
+        assert volume.read((slice(z, z + 8), slice(None), slice(None))).nbytes == 2**23
+    assert psutil.Process().memory_info().rss - before < 2**25
+    assert volume.chunk == (1, 1, 1024)
 
 
 @pytest.mark.parametrize("ending", [".h5", ".zarr", ".nrrd", ".mha", ".nii", ".npy", ".raw"])

@@ -79,6 +79,11 @@ def read(path: Path, axis: int) -> list[Plane]:
     return planes_of(open_volume(path), axis)
 
 
+def parts(path: Path) -> list[Path]:
+    """The header file."""
+    return _headers(path)
+
+
 def open_volume(path: Path, inside: str | None = None) -> Volume:
     """The pixels, mapped as the header says.
 
@@ -122,8 +127,12 @@ def _write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, ...
     np.ascontiguousarray(np.moveaxis(pixels, 0, -1), dtype=pixels.dtype.newbyteorder("<")).tofile(path)
 
 
+def _headers(path: Path) -> list[Path]:
+    return [path.with_suffix(ending) for ending in _HEADERS if path.with_suffix(ending).is_file()]
+
+
 def _header(path: Path) -> RawHeader:
-    found = [path.with_suffix(ending) for ending in _HEADERS if path.with_suffix(ending).is_file()]
+    found = _headers(path)
     if not found:
         raise UnreadableImageError(
             f"does not say what is in its {sized(path.stat().st_size)}",

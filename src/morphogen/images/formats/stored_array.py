@@ -6,6 +6,7 @@ bits), so a compressed file bounds its contents too.
 """
 
 import math
+import mmap
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +85,10 @@ class StoredArray:
         where = dict(zip("zyx", block, strict=True)) | {"-": slice(0, 1), "c": WHOLE}
         with damage_of(self._what):
             found = self._array[tuple(where[a] for a in self._axes)]
-            found = np.array(found) if isinstance(found, np.memmap) else np.asarray(found)
+            if isinstance(found, np.memmap):
+                found = np.array(found)
+                _give_back(self._array)
+            found = np.asarray(found)
         found = np.squeeze(found, axis=tuple(i for i, a in enumerate(self._axes) if a == "-"))
         axes = self._axes.replace("-", "")
         for missing in (a for a in "cz" if a not in axes):
@@ -97,6 +101,13 @@ class StoredArray:
     def close(self) -> None:
         """Let go of the file."""
         self._close()
+
+
+def _give_back(array: Any) -> None:
+    """Let go of the pages of a mapped file that were looked at: they count as memory of whoever looked."""
+    mapped_file = getattr(array, "_mmap", None)
+    if mapped_file is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped_file.madvise(mmap.MADV_DONTNEED)
 
 
 def planes_of(volume: Volume, axis: int) -> list[Plane]:
