@@ -23,7 +23,12 @@ class Problem(Exception):
     def __init__(self, what: str, *, do: str) -> None:
         self.what = what
         self.do = do
-        super().__init__(" ".join(f"{what}: {do}".split()))
+        super().__init__(printable(" ".join(f"{what}: {do}".split())))
+
+
+def printable(text: str) -> str:
+    """The text with what no terminal may be sent, such as control characters in a file's name, written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def as_problem(error: ValidationError, where: str, model: type[BaseModel]) -> Problem:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images at a time: memory, speed."
 )
 @click.option(
-    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: that of each image; of a JPEG .png]"
+    "--format", "extension", metavar="ENDING", help="As .tif or .nrrd. [default: that of each image; of a JPEG .png]"
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option(

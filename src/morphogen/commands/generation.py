@@ -111,8 +111,17 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "extension",
-    type=click.Choice([".png", ".tif"]),
-    help="[default: .png for 8 bit, .tif for the rest]",
+    metavar="ENDING",
+    help="As .tif, .h5, .ome.zarr, .nrrd or .nii.gz. [default: .png for 8 bit, .tif for the rest]",
+)
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write in the format of this measured image or volume, with the same type of number.",
+)
+@click.option(
+    "--as-stack", is_flag=True, help="Write all as the slices of one file; TIFF, or as --format or --like say."
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file too.")
@@ -122,16 +131,17 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
              sources: Path | None, reverse: bool, strict: bool,
              truncation: float | None, solver: str | None, guidance: float | None, image_guidance: float | None,
              guidance_interval: tuple[float, float] | None, size: tuple[int, int] | None, overlap: int | None,
-             context: Path | None, text_encoder: Path | None, batch_size: int, extension: str | None, cpu: bool,
-             sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+             context: Path | None, text_encoder: Path | None, batch_size: int, extension: str | None,
+             like: Path | None, as_stack: bool, cpu: bool, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
     """Draw images from the RUN folder that 'train' made, or translate --sources with it.
 
     RUN may also be a text-to-image pipeline that diffusers saved: --caption says what to draw, and --lora, --steps,
     --guidance, --size, --seed and --grey how.
 
     They have the bit depth, intensity scale and pixel size of the images that it was trained on; translations have the
-    pixel size of their sources. The reading options (--grey to --files) are for --sources and --context, and all that
-    says how images are drawn, from --count to --overlap, is for images that are drawn without sources.
+    pixel size of their sources. --like writes them in the format that the measured ones came in. The reading options
+    (--grey to --files) are for --sources and --context, and all that says how images are drawn, from --count to
+    --overlap, is for images that are drawn without sources.
     """
     from morphogen.generation.generate import generate as draw
     from morphogen.generation.text_to_image import is_pipeline
@@ -166,7 +176,7 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
         from morphogen.generation.translate import translate
 
         images = translate(run, read_set(sources, reading), reverse=reverse, seed=seed, batch_size=batch_size,
-                           folder=out, extension=extension, cpu=cpu)  # fmt: skip
+                           folder=out, extension=extension, like=like, as_stack=as_stack, cpu=cpu)  # fmt: skip
         tell_of(images, out, sheet)
         return
     images = draw(run, count=count, seed=seed, steps=steps, asked=wishes_of(asked, caption), strict=strict,
@@ -174,13 +184,13 @@ def generate(run: Path, out: Path, count: int, seed: int, steps: int | None, ask
                   guidance_interval=guidance_interval, size=size, overlap=overlap,
                   context=read_set(context, reading) if context is not None else None, prior=prior,
                   prior_guidance=prior_guidance, text_encoder=text_encoder, batch_size=batch_size,
-                  folder=out, extension=extension, cpu=cpu)  # fmt: skip
+                  folder=out, extension=extension, like=like, as_stack=as_stack, cpu=cpu)  # fmt: skip
     tell_of(images, out, sheet)
 
 
 _OF_RUNS = (
     "prior", "prior_guidance", "sources", "reverse", "strict", "truncation", "solver", "image_guidance",
-    "guidance_interval", "overlap", "context", "text_encoder",
+    "guidance_interval", "overlap", "context", "text_encoder", "like", "as_stack",
     *(name for name in READING if name != "grey"),
 )  # fmt: skip
 
@@ -242,8 +252,8 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--sheet", type=click.Path(path_type=Path), metavar="PNG",
                      help="Write the picture here. [default: a file in --out]"),
         click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU."),
-        click.option("--format", "extension", type=click.Choice([".png", ".tif"]),
-                     help="[default: .png for 8 bit, .tif for the rest]"),
+        click.option("--format", "extension", metavar="ENDING",
+                     help="As .tif or .nrrd. [default: .png for 8 bit, .tif for the rest]"),
         click.option("--truncation", type=click.FloatRange(0, 1),
                      help="How far styles may be from their mean; 1 as trained."),
         click.option("--strict", is_flag=True, help="Refuse conditions outside the range that training saw."),
@@ -386,7 +396,7 @@ def mix(run: Path, out: Path, rows: tuple[int, ...], columns: tuple[int, ...], l
     "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images at a time: memory and speed."
 )
 @click.option(
-    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+    "--format", "extension", metavar="ENDING", help="As .tif or .nrrd. [default: .png for 8 bit, .tif for the rest]"
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option(
@@ -507,7 +517,7 @@ def _mean_of(values: list[float], groups: list[str], seed: int) -> tuple[float, 
     "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Fields at a time: memory, speed."
 )
 @click.option(
-    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+    "--format", "extension", metavar="ENDING", help="As .tif or .nrrd. [default: .png for 8 bit, .tif for the rest]"
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option(
@@ -575,7 +585,7 @@ def reconstruct(run: Path, images: Path, out: Path, specimen: str, most: int, se
 @click.option("--text-encoder", type=click.Path(path_type=Path), help="Folder of the run's encoder, if it has moved.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Images at a time.")
 @click.option(
-    "--format", "extension", type=click.Choice([".png", ".tif"]), help="[default: .png for 8 bit, .tif for the rest]"
+    "--format", "extension", metavar="ENDING", help="As .tif or .nrrd. [default: .png for 8 bit, .tif for the rest]"
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @click.option(

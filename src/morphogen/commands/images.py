@@ -192,11 +192,15 @@ def split(images: Path, out: Path, crop: tuple[int, int], held_out: float, seed:
     evaluate against the other.
     """
     from morphogen.images.folders import write_images
-    from morphogen.images.splitting import split as split_images
     from morphogen.whole_files import require_free_folder
 
     require_free_folder(out, "the two parts")
-    parts = split_images(read_set(images, reading), crop=crop, held_out=held_out, seed=seed)
+    pictures = read_set(
+        images, reading
+    )  # before what takes seconds to import: a file that cannot be read is told at once
+    from morphogen.images.splitting import split as split_images
+
+    parts = split_images(pictures, crop=crop, held_out=held_out, seed=seed)
     write_images(parts.training, out / "training")
     write_images(parts.held_out, out / "held_out")
     click.echo(f"{out / 'training'} and {out / 'held_out'}, {parts.how}")
@@ -213,11 +217,13 @@ def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **
 
     For 'train --with-masks' and '--condition porosity', where nobody drew masks. Look at the masks.
     """
-    from morphogen.evaluation.segment import segment as with_masks
     from morphogen.images.folders import write_images
     from morphogen.whole_files import require_free_folder
 
     require_free_folder(out, "images and masks")
-    masked, found = with_masks(read_set(images, reading), specimen=specimen, segmentation=segmentation)
+    pictures = read_set(images, reading)  # before what takes seconds to import
+    from morphogen.evaluation.segment import segment as with_masks
+
+    masked, found = with_masks(pictures, specimen=specimen, segmentation=segmentation)
     write_images(masked, out)
     click.echo(f"{len(masked)} images with masks in {out}: pixels {found.words}")

@@ -30,7 +30,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--pixel-size", "pixel_size_um", type=float, metavar="UM",
                      help="Pixel size in micrometres, where the files don't say it."),
         click.option("--axis", type=click.IntRange(0, 2), default=0, show_default=True,
-                     help="Axis along which a TIFF volume is cut into slices."),
+                     help="Axis along which a volume is cut into slices."),
         click.option("--files", default="*", metavar="GLOB", help="Only files whose names match, as 'slice_*.tif'."),
     ):  # fmt: skip
         command = option(command)

@@ -21,6 +21,7 @@ from morphogen.editing.editor import Edit, EditingMethod, Instruction, editor_cl
 from morphogen.images.conditions import ASKED, CAPTION
 from morphogen.images.context import name_of
 from morphogen.images.cropping import require_masks
+from morphogen.images.endings import ending_of
 from morphogen.images.folders import default_extension, require_format, write_images
 from morphogen.images.formats import png
 from morphogen.images.image_set import ImageSet, Pictures, of_equal_size
@@ -96,8 +97,8 @@ def edit(
         seed: image k depends on the seed and on k alone (and on what is asked of it).
         batch_size: images at a time, where their sizes are equal; changes memory and not content.
         folder: where to write images/, regions/, maps/ and the record ``edits.jsonl``; not written if left out.
-        extension: ".png" or ".tif"; by default that of each source, and where it cannot be written, as JPEG, PNG for
-            8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default that of each source, and where it cannot be written, as
+            JPEG, PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Returns:
@@ -178,7 +179,7 @@ def _place_of_model(editor: str, kind: type[EditingMethod], model: Path | str | 
 def _extension_of(picture: Picture) -> str:
     """That of the source's file, where such files are written; else as new images get it."""
     name = str(picture.labels.get("file") or picture.origin.source)
-    extension, pixel_type = Path(name).suffix.lower(), picture.pixels.dtype.name
+    extension, pixel_type = ending_of(name), picture.pixels.dtype.name
     try:
         require_format(extension, pixel_type)
     except Problem:

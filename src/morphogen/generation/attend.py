@@ -100,7 +100,7 @@ def attend(
         batch_size: images at a time; memory, not content.
         folder: where to write images and, in its folder maps/, one image a map and in it grey values from 0 to 1, in
             32 bit; not written if left out.
-        extension: of the images, ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: of the images, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:

@@ -14,8 +14,8 @@ from morphogen.generation.prior import Prior, untold_vectors, vectors_as_seen
 from morphogen.images.conditions import ASKED, CAPTION, OUTSIDE, Conditions, known_as
 from morphogen.images.context import middle, name_of
 from morphogen.images.cropping import Encoder, text_tensors
-from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.likeness import storing
 from morphogen.images.mask_channel import mask_of_channel
 from morphogen.images.picture import (
     TOLD_BY,
@@ -86,6 +86,8 @@ def generate(
     batch_size: int = 16,
     folder: Path | str | None = None,
     extension: str | None = None,
+    like: Path | str | None = None,
+    as_stack: bool = False,
     cpu: bool = False,
 ) -> Pictures:
     """Draw images from a run, with the pixel type, intensity scale and pixel size of its training set.
@@ -121,7 +123,9 @@ def generate(
             was.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
+        like: a measured file, in whose format and type of number they are written instead.
+        as_stack: write them as the slices of one file.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:
@@ -129,8 +133,7 @@ def generate(
     """
     run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the images") if folder is not None else None
-    if extension is not None:
-        require_format(extension, run.record.intensity.dtype)
+    how = storing(run.record.intensity.dtype, extension=extension, like=like, as_stack=as_stack)
     images = timed_generation(
         run, count=count, seed=seed, steps=steps, asked=asked, strict=strict, truncation=truncation, solver=solver,
         guidance=guidance, image_guidance=image_guidance, guidance_interval=guidance_interval, size=size,
@@ -138,7 +141,7 @@ def generate(
         text_encoder=text_encoder, batch_size=batch_size, cpu=cpu,
     ).images  # fmt: skip
     if target is not None:
-        write_images(images, target, extension=extension)
+        how.write(images, target)
     return images
 
 

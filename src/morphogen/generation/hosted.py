@@ -39,7 +39,7 @@ def order(
         seed: tells one order from the next in the same words; it means nothing to the service.
         grey: give their luminance.
         folder: where to write them; not written if left out.
-        extension: ".png" or ".tif"; by default PNG.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG.
 
     Raises:
         Problem: nobody agrees, or the service cannot be reached, refuses, or answers with something else.

@@ -109,7 +109,7 @@ def interpolate(
         truncation: as for ``generate``.
         batch_size: images drawn at a time; memory, not content.
         folder: where to write them; not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Returns:
@@ -175,7 +175,7 @@ def mix(
         batch_size: images drawn at a time; memory, not content.
         folder: where to write them, as ``rows/``, ``columns/`` and, the mixed ones, ``images/``; not written if left
             out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:

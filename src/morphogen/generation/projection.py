@@ -168,7 +168,7 @@ def project(
         batch_size: images searched for at a time: memory and speed; the results differ by rounding.
         folder: where to write the projections (``images/``), what was projected (``measured/images/``), the styles
             (``styles.safetensors``) and the records (``projections.json``); not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:

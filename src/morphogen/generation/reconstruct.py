@@ -66,7 +66,7 @@ def reconstruct(
         most: crops at most; they lie side by side, spread evenly over the images.
         batch_size: crops at a time; changes memory and not content.
         folder: where to write the reconstructions, and the crops into its folder measured/; not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:

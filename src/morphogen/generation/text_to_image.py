@@ -72,7 +72,7 @@ def text_to_image(
         grey: give their luminance; a LoRA of grey images does so in any case.
         batch_size: images drawn at a time; changes the memory that is needed, not the images.
         folder: where to write them; not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:

@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 
 from morphogen.generation.generate import SAMPLES, Generation, picture_of
 from morphogen.images.cropping import require_masks
-from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import ImageSet, Pictures, of_equal_size
+from morphogen.images.likeness import storing
 from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import Randomness
@@ -38,6 +38,8 @@ def translate(
     batch_size: int = 16,
     folder: Path | str | None = None,
     extension: str | None = None,
+    like: Path | str | None = None,
+    as_stack: bool = False,
     cpu: bool = False,
 ) -> Pictures:
     """Translate every picture of a set, in its order, at its own size and pixel size.
@@ -51,7 +53,9 @@ def translate(
         seed: of what the sources don't say, such as noise; picture k depends on the seed and on k alone.
         batch_size: images at a time, where their sizes are equal; changes memory and not content.
         folder: where to write them; not written if left out.
-        extension: ".png" or ".tif"; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending, as ".tif" or ".nrrd"; by default PNG for 8 bit and TIFF for the rest.
+        like: a measured file, in whose format and type of number they are written instead.
+        as_stack: write them as the slices of one file.
         cpu: stay on the CPU even where there is a GPU.
 
     Raises:
@@ -59,14 +63,14 @@ def translate(
     """
     run = run if isinstance(run, Run) else Run(run)
     target = require_free_folder(Path(folder), "the images") if folder is not None else None
-    if extension is not None:
-        intensity = run.record.source_intensity if reverse else run.record.intensity
-        require_format(extension, (intensity or run.record.intensity).dtype)
+    intensity = run.record.source_intensity if reverse else run.record.intensity
+    pixel_type = (intensity or run.record.intensity).dtype
+    how = storing(pixel_type, extension=extension, like=like, as_stack=as_stack)
     if target is not None:
         require_all_masks_or_none(sources)
     images = timed_translation(run, sources, reverse=reverse, seed=seed, batch_size=batch_size, cpu=cpu).images
     if target is not None:
-        write_images(images, target, extension=extension)
+        how.write(images, target)
     return images
 
 

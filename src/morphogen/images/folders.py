@@ -1,11 +1,9 @@
 """Image sets on disk: reading a file, a volume or a folder, and writing a set with its manifest."""
 
 import csv
-import importlib
 import io
 import json
 import math
-import pkgutil
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,17 +11,29 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from morphogen.images.conditions import CAPTION
+from morphogen.images.endings import (
+    ending_of,
+    format_of,
+    is_image,
+    named_once,
+    place_of,
+    readable_extensions,
+    stem_of,
+    writable_extensions,
+)
 from morphogen.images.formats.plane import Plane, UnreadableImageError
+from morphogen.images.formats.stored_array import OTHER_STACKS, planes_of
 from morphogen.images.image_set import ImageSet, Pictures
-from morphogen.images.labels import CAPTIONS, CLASS, labels_of
+from morphogen.images.labels import CAPTIONS, CLASS, LABELS, labels_of
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
-from morphogen.problems import Problem
+from morphogen.problems import Problem, printable
 from morphogen.progress import track
 from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
 
@@ -31,11 +41,11 @@ MANIFEST = "manifest.json"
 
 
 class ManifestEntry(BaseModel):
-    """What the manifest knows of one file that the file itself cannot say."""
+    """What the manifest knows of one file, or of one slice of a stack, that the file itself cannot say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
     specimen: str
     source: str = ""
     slice: int | None = None
@@ -45,7 +55,7 @@ class ManifestEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """``manifest.json``: the set's fingerprint and one entry an image, in order."""
+    """``manifest.json``: the set's fingerprint and one entry an image, in order; those of a stack name one file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,10 +74,11 @@ def read_images(
     grey: bool = False,
     files: str = "*",
 ) -> Pictures:
-    """Read a file, a TIFF volume or a folder of images, whole and checked.
+    """Read an image, a volume or a folder of images, whole and checked.
 
     Args:
-        path: image file, TIFF volume, or folder of them. A folder with a sub-folder ``images`` stands
+        path: image file, volume, or folder of them; ``scan.h5:/path/inside`` names what is read of a file that holds
+            several, and of each file of a folder. A folder with a sub-folder ``images`` stands
             for that sub-folder; a folder ``masks`` beside it holds masks under the same names, whose pixels
             are in the phase of interest above half of the brightest of all masks (so 0 and 1 are read as well
             as the soft edges of a JPEG file). Files whose ending is no image format's are passed over. A table
@@ -83,9 +94,10 @@ def read_images(
         files: glob pattern that file names must match.
 
     Raises:
-        Problem: missing or empty folder, unreadable file, NaN pixels, mixed kinds, a table that names no image.
+        Problem: missing or empty folder, unreadable file, NaN pixels, mixed kinds, a table that names no image, or a
+            link that leaves the folder.
     """
-    path = Path(path)
+    path, inside = place_of(Path(path))
     if axis not in (0, 1, 2):
         raise Problem(f"axis {axis} is no axis of a volume", do="choose 0, 1 or 2")
     if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
@@ -96,19 +108,28 @@ def read_images(
     found = image_files(path, files)
     folders = dict.fromkeys(file.parent for file in found)
     classes = {folder: folder.name for folder in folders if folder.parent == path and folder.name != "images"}
+    for folder in folders:
+        _require_no_way_out(folder, path)
     entries = {folder: _manifest_entries(folder) for folder in folders}
-    labels = labels_of(found, path, readable_extensions())
+    labels = labels_of(found, path)
     masks = {folder: _mask_files(folder) for folder in folders}
     pictures: list[Picture] = []
     levels: list[NDArray[np.generic] | None] = []
     brightest = 0.0
-    for file in track(found, f"Reading {path.name}"):
-        entry = entries[file.parent].get(file.name)
-        mask_file = masks[file.parent].get(file.stem)
-        planes = _read_planes(file, axis)
+    for file in track(found, f"Reading {printable(path.name)}"):
+        known = entries[file.parent].get(file.name, ())
+        mask_file = masks[file.parent].get(stem_of(file))
+        planes = _read_planes(file, axis, inside)
         drawn = _read_masks(mask_file, planes, file, axis) if mask_file is not None else [None] * len(planes)
-        for plane, mask in zip(planes, drawn, strict=True):
+        if len(known) > 1 and len(known) != len(planes):
+            raise Problem(
+                f"{file} has {len(planes)} slices and its manifest {len(known)}", do="restore the one or the other"
+            )
+        for k, (plane, mask) in enumerate(zip(planes, drawn, strict=True)):
+            entry = known[k if len(known) > 1 else 0] if known else None
             picture = _picture(file, plane, entry, expression, pixel_size_um, shrink)
+            if inside is not None:
+                picture = replace(picture, origin=replace(picture.origin, source=f"{picture.origin.source}:{inside}"))
             picture = _labelled(
                 picture, labels[file], classes.get(file.parent), named=entry is None and expression is None
             )
@@ -137,45 +158,101 @@ def with_pixel_size(images: Pictures, pixel_size_um: float | None) -> Pictures:
 
 
 def image_files(path: Path, files: str = "*") -> list[Path]:
-    """The image files at a path, in natural order of their names.
+    """The image files at a path, in natural order of their names; a store of Zarr, which is a folder, counts as a file.
 
     Raises:
-        Problem: nothing there, or nothing that is an image.
+        Problem: nothing there, nothing that is an image, a name with control characters, or a link that leaves the
+            folder.
     """
     if not path.exists():
         raise Problem(f"there is no file or folder {path}", do="check the path")
-    if path.is_file():
-        if path.suffix.lower() not in readable_extensions():
-            raise Problem(
-                f"{path} is in no format that is understood",
-                do=f"give {', '.join(sorted(readable_extensions()))}",
-            )
+    if path.is_file() or is_image(path):
+        if not is_image(path):
+            raise Problem(f"{path} is in no format that is understood", do=f"give {named_once(readable_extensions())}")
+        _require_printable(path)
         return [path]
+    return _files_of(path, path, files)
+
+
+def _files_of(path: Path, root: Path, files: str) -> list[Path]:
     folder = path / "images" if (path / "images").is_dir() else path
+    _require_within(folder, root)
+    there = [f for f in folder.glob(files) if ending_of(f) in readable_extensions()]
+    for file in there:
+        if file.is_symlink() and not file.exists():
+            raise Problem(f"{file} is a link that leads nowhere", do="remove it, or restore what it led to")
     found = sorted(
-        (f for f in folder.glob(files) if f.is_file() and f.suffix.lower() in readable_extensions()),
-        key=lambda f: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", f.name)],
+        (f for f in there if is_image(f)),
+        key=lambda f: [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", f.name)],
     )
-    if not found and folder == path:
+    for file in found:
+        _require_printable(file.relative_to(root))
+        if file.is_symlink():
+            _require_within(file, root)
+    parts = {part.resolve() for file in found for part in _parts(file)}
+    found = [file for file in found if file.resolve() not in parts] if parts else found
+    if not found and folder == path == root:
         below = sorted(f for f in path.iterdir() if f.is_dir() and f.name != "masks" and not f.name.startswith("."))
-        classes = [f for f in below if any(g.suffix.lower() in readable_extensions() for g in f.glob(files))]
-        found = [file for f in classes for file in image_files(f, files)]
+        for place in below:
+            _require_within(place, root)
+        classes = [f for f in below if any(is_image(g) for g in f.glob(files))]
+        found = [file for f in classes for file in _files_of(f, root, files)]
     if not found:
         raise Problem(
             f"there are no images in {folder}" + (f" that match '{files}'" if files != "*" else ""),
-            do=f"put {', '.join(sorted(readable_extensions()))} files there",
+            do=f"put {named_once(readable_extensions())} files there",
         )
     return found
 
 
-def write_images(images: ImageSet, folder: Path, *, extension: str | Sequence[str] | None = None) -> Path:
+def _parts(file: Path) -> list[Path]:
+    """Files that belong to a header and are no images of their own; a damaged header is told of where it is read."""
+    try:
+        parts: list[Path] = getattr(format_of(ending_of(file)), "parts", lambda _: [])(file)
+    except (UnreadableImageError, OSError):
+        return []
+    return parts
+
+
+def _require_printable(name: Path) -> None:
+    if not str(name).isprintable():
+        raise Problem(f"the name of {printable(str(name))} has characters that cannot be printed", do="rename it")
+
+
+def _require_within(file: Path, root: Path) -> None:
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise Problem(f"{file} is a symbolic link that leaves {root}", do="copy what it leads to, or name that instead")
+
+
+def _require_no_way_out(folder: Path, path: Path) -> None:
+    """Refuse a manifest, tables or masks that are links to elsewhere."""
+    root = folder.parent if folder.name == "images" else path if path.is_dir() else folder
+    for place in (folder, folder.parent) if folder.name == "images" else (folder,):
+        for name in (MANIFEST, LABELS, CAPTIONS, "masks"):
+            if (place / name).is_symlink():
+                _require_within(place / name, root)
+
+
+def write_images(
+    images: ImageSet,
+    folder: Path,
+    *,
+    extension: str | Sequence[str] | None = None,
+    stored_as: str | None = None,
+    as_stack: bool = False,
+) -> Path:
     """Write a set: ``images/`` with ``manifest.json``, and ``masks/`` where the pictures have masks.
 
     Args:
         images: what to write. Pixel type, intensity scale and pixel size are kept.
         folder: made where needed; images/ and masks/ in it are replaced, each whole or not at all. Masks are 8 bit
             PNG files, 255 in the phase of interest.
-        extension: ".png" or ".tif", for all or one an image; by default PNG for 8 bit and TIFF for the rest.
+        extension: an ending as ".png" or ".nii.gz", for all or one an image; by default PNG for 8 bit and TIFF for the
+            rest.
+        stored_as: type of number in the files, where it is another than that of the pixels, as "int16" for float32
+            pixels; they are rounded and cut off to what it holds.
+        as_stack: write all into one file, ``stack`` with the extension, TIFF by default; masks too, as TIFF. The
+            distance of the slices is unknown.
 
     Returns:
         The folder.
@@ -183,23 +260,32 @@ def write_images(images: ImageSet, folder: Path, *, extension: str | Sequence[st
     Raises:
         Problem: no room, no right to write, or a format that cannot hold the pixels.
     """
-    pixel_type = images[0].pixels.dtype.name
-    extension = extension or default_extension(pixel_type)
+    images = _rounded(images, stored_as)
+    pixel_type = stored_as or images[0].pixels.dtype.name
+    extension = extension or (".tif" if as_stack else default_extension(pixel_type))
     extensions = [extension] * len(images) if isinstance(extension, str) else list(extension)
-    writers = [require_format(one, pixel_type) for one in extensions]
+    writers = [require_format(one, pixel_type, as_stack=as_stack) for one in extensions]
     require_space(folder, 2 * sum(p.pixels.nbytes for p in images), f"writing {len(images)} images")
     names = _names(len(images))
     files = [f"{name}{one}" for name, one in zip(names, extensions, strict=True)]
     masks = [replace(p, pixels=255 * p.mask[None].astype(np.uint8), mask=None) for p in images if p.mask is not None]
     if masks and len(masks) < len(images):
         raise Problem(f"only {len(masks)} of {len(images)} images have a mask", do="give all of them one, or none")
+    if as_stack:
+        _require_stackable(images)
     if (folder / "masks").exists():
         shutil.rmtree(folder / "masks")  # of the images that were here before: never beside others
-    write_folder_whole(folder / "images", partial(_write_set, images, files, writers))
+    if as_stack:
+        write_folder_whole(folder / "images", partial(_write_stack, images, extensions[0], writers[0], pixel_type))
+        if masks:
+            tiff = format_of(".tif")
+            write_folder_whole(folder / "masks", partial(_write_stack, Pictures(masks), ".tif", tiff, "uint8"))
+        return folder
+    write_folder_whole(folder / "images", partial(_write_set, images, files, writers, pixel_type))
     if masks:
         of_masks = [f"{name}.png" for name in names]
-        png = [_format_of(".png")] * len(masks)
-        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, png))
+        png = [format_of(".png")] * len(masks)
+        write_folder_whole(folder / "masks", partial(_write_set, Pictures(masks), of_masks, png, "uint8"))
     return folder
 
 
@@ -222,21 +308,25 @@ def default_extension(pixel_type: str) -> str:
     return ".png" if pixel_type == "uint8" else ".tif"
 
 
-def require_format(extension: str, pixel_type: str) -> ModuleType:
-    """The format that writes such pixels under such an ending.
+def require_format(extension: str, pixel_type: str, *, as_stack: bool = False) -> ModuleType:
+    """The format that writes such pixels under such an ending, as images or as stacks of them.
 
     Raises:
         Problem: there is none.
     """
-    writer = _format_of(extension)
-    if pixel_type not in getattr(writer, "PIXEL_TYPES", ()):
-        raise Problem(f"{extension} files cannot hold {pixel_type} pixels", do="choose .tif")
+    writer = format_of(extension)
+    if as_stack and getattr(writer, "ONE_UNIT", False):
+        raise Problem(
+            f"{extension} files must say how far apart slices are, and images made one by one are at no distance",
+            do=OTHER_STACKS,
+        )
+    able = writable_extensions(pixel_type, as_stack=as_stack)
+    if extension.lower() not in able:
+        raise Problem(
+            f"{extension} files cannot hold {'a stack of ' if as_stack else ''}{pixel_type} pixels",
+            do=f"choose {named_once(able)}",
+        )
     return writer
-
-
-def readable_extensions() -> set[str]:
-    """File endings, with the dot, of all formats."""
-    return {extension for module in _formats() for extension in module.EXTENSIONS}
 
 
 def _names(count: int) -> list[str]:
@@ -245,48 +335,103 @@ def _names(count: int) -> list[str]:
     return [f"{i:0{digits}d}" for i in range(count)]
 
 
-def _write_set(images: ImageSet, files: Sequence[str], writers: Sequence[ModuleType], folder: Path) -> None:
+def _write_set(
+    images: ImageSet, files: Sequence[str], writers: Sequence[ModuleType], pixel_type: str, folder: Path
+) -> None:
     entries = []
     for picture, name, writer in track(list(zip(images, files, writers, strict=True)), "Writing images"):
-        write_whole(folder / name, partial(_write_picture, writer, picture))
-        entries.append(
-            ManifestEntry(
-                file=name,
-                specimen=picture.origin.specimen,
-                source=picture.origin.source,
-                slice=picture.origin.slice,
-                region=picture.origin.region,
-                spacing_um=stored_spacing(picture.spacing_um),
-                labels=dict(picture.labels),
-            )
-        )
+        write = partial(writer.write, pixels=picture.pixels.astype(pixel_type), spacing_um=picture.spacing_um)
+        if ending_of(name) in getattr(writer, "SEVERAL_FILES", ()):
+            write(folder / name)  # the folder is moved to its place when all of it is written
+        else:
+            write_whole(folder / name, write)
+        entries.append(_entry(name, picture))
+    _write_manifest(images, entries, folder)
+
+
+def _write_stack(images: ImageSet, extension: str, writer: ModuleType, pixel_type: str, folder: Path) -> None:
+    """One file with all images as its slices; the manifest has an entry for each, in order."""
+    file = folder / f"stack{extension}"
+    stack = np.stack([picture.pixels for picture in images], axis=1).astype(pixel_type)
+    writer.write_volume(file, stack, (math.nan, *images[0].spacing_um))
+    _write_manifest(images, [_entry(file.name, picture) for picture in images], folder)
+
+
+def _entry(name: str, picture: Picture) -> ManifestEntry:
+    return ManifestEntry(
+        file=name,
+        specimen=picture.origin.specimen,
+        source=picture.origin.source,
+        slice=picture.origin.slice,
+        region=picture.origin.region,
+        spacing_um=stored_spacing(picture.spacing_um),
+        labels=dict(picture.labels),
+    )
+
+
+def _write_manifest(images: ImageSet, entries: Sequence[ManifestEntry], folder: Path) -> None:
     manifest = Manifest(fingerprint=images.fingerprint, pictures=tuple(entries))
     write_text_whole(folder / MANIFEST, manifest.model_dump_json(indent=1))
 
 
-def _write_picture(writer: ModuleType, picture: Picture, path: Path) -> None:
-    writer.write(path, picture.pixels, picture.spacing_um)
+def _rounded(images: ImageSet, stored_as: str | None) -> ImageSet:
+    """The pictures with the numbers that files of such a type hold."""
+    kept = images[0].pixels.dtype
+    if stored_as is None or np.dtype(stored_as) == kept:
+        return images
+    if kept != np.float32:
+        raise Problem(f"the images are {kept} and cannot be stored as {stored_as}", do="leave their type as it is")
+    if np.dtype(stored_as).kind == "f":
+        return images
+    limits = np.iinfo(stored_as)
+    low, high = max(limits.min, -(2**24)), min(limits.max, 2**24)  # beyond, float32 knows no odd numbers
+    return Pictures(replace(p, pixels=np.clip(np.rint(p.pixels), low, high)) for p in images)
 
 
-def _manifest_entries(folder: Path) -> dict[str, ManifestEntry]:
+def _require_stackable(images: ImageSet) -> None:
+    for what, kinds in (
+        ("sizes", {picture.size for picture in images}),
+        ("pixel sizes", {stored_spacing(picture.spacing_um) for picture in images}),
+    ):
+        if len(kinds) > 1:
+            raise Problem(f"images of different {what} make no stack", do="write one file an image")
+
+
+def _manifest_entries(folder: Path) -> dict[str, list[ManifestEntry]]:
+    """What the manifest of a folder says, by file: an entry, or one a slice of a stack."""
     file = folder / MANIFEST
     if not file.exists():
         return {}
     try:
         manifest = Manifest.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError):
+    except (ValidationError, ValueError, RecursionError):
         raise Problem(f"{file} is not a manifest that this version reads", do="remove it or restore it") from None
-    return {entry.file: entry for entry in manifest.pictures}
+    entries: dict[str, list[ManifestEntry]] = {}
+    for entry in manifest.pictures:
+        entries.setdefault(entry.file, []).append(entry)
+    return entries
 
 
-def _read_planes(file: Path, axis: int) -> list[Plane]:
+def _read_planes(file: Path, axis: int, inside: str | None = None) -> list[Plane]:
+    module = format_of(ending_of(file))
     try:
-        planes: list[Plane] = _format_of(file.suffix).read(file, axis)
+        if inside is None:
+            planes: list[Plane] = module.read(file, axis)
+        elif not hasattr(module, "open_volume"):
+            raise UnreadableImageError("holds one image", do="leave out what follows its name")
+        else:
+            volume = module.open_volume(file, inside)
+            planes = planes_of(volume, axis)
+            volume.close()
     except PermissionError:
         raise Problem(f"{file} may not be read", do="ask for the right to read it") from None
+    except MemoryError:
+        raise Problem(f"{file} needs more memory than there is", do="cut it into smaller files") from None
     except UnreadableImageError as error:
-        raise Problem(f"{file} {error}", do="replace or remove it") from None
+        raise Problem(f"{file} {error}", do=error.do) from None
     for plane in planes:
+        if plane.pixels.size == 0:
+            raise Problem(f"{file} has no pixels", do="replace or remove it")
         if plane.pixels.dtype.kind == "f":
             missing = int(np.count_nonzero(~np.isfinite(plane.pixels)))
             if missing:
@@ -303,7 +448,10 @@ def _mask_files(folder: Path) -> dict[str, Path]:
     beside = folder.parent / "masks"
     if folder.name != "images" or not beside.is_dir():
         return {}
-    return {f.stem: f for f in beside.iterdir() if f.is_file() and f.suffix.lower() in readable_extensions()}
+    found = {stem_of(f): f for f in sorted(beside.iterdir()) if is_image(f)}
+    for file in found.values():
+        _require_within(file, folder.parent)
+    return found
 
 
 def _read_masks(mask_file: Path, planes: Sequence[Plane], file: Path, axis: int) -> list[NDArray[np.generic]]:
@@ -325,7 +473,7 @@ def _picture(
 ) -> Picture:
     spacing = plane.spacing_um
     labels: dict[str, Label] = {}
-    origin = Origin(file.stem, file.name, plane.slice)
+    origin = Origin(stem_of(file), file.name, plane.slice)
     if entry is not None:
         spacing = spacing_from_stored(entry.spacing_um)
         labels = dict(entry.labels)
@@ -375,20 +523,6 @@ def _shrunk(pixels: NDArray[np.generic], factor: int, file: Path) -> NDArray[np.
     mean = squares.mean(axis=(2, 4), dtype=np.float64)
     rounded: NDArray[np.generic] = np.rint(mean) if pixels.dtype.kind == "u" else mean
     return rounded.astype(pixels.dtype)
-
-
-def _formats() -> list[ModuleType]:
-    import morphogen.images.formats as package
-
-    names = (m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "plane")
-    return [importlib.import_module(f"{package.__name__}.{name}") for name in names]
-
-
-def _format_of(extension: str) -> ModuleType:
-    for module in _formats():
-        if extension.lower() in module.EXTENSIONS:
-            return module
-    raise Problem(f"'{extension}' is no image format that is understood", do="choose .png or .tif")
 
 
 def _expression(pattern: str | None) -> re.Pattern[str] | None:

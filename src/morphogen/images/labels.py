@@ -2,10 +2,11 @@
 
 import csv
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from morphogen.images.conditions import CAPTION
+from morphogen.images.endings import is_image, stem_of
 from morphogen.images.picture import Label
 from morphogen.problems import Problem
 
@@ -20,7 +21,7 @@ CLASS = "class"
 """Label that the name of a class folder gives to the images in it."""
 
 
-def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -> dict[Path, dict[str, Label]]:
+def labels_of(files: Sequence[Path], folder: Path) -> dict[Path, dict[str, Label]]:
     """The labels that tables give to image files; a file that no table names has none.
 
     A table names a file with or without its ending, and one above class folders as "fine/0001.png", or as "0001.png"
@@ -29,7 +30,6 @@ def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -
     Args:
         files: those wanted; a table may name others beside them.
         folder: the path that they were found at, which may hold class folders.
-        extensions: what the names of images end in, with the dot.
 
     Raises:
         Problem: a table that is not one or may not be read, without a column ``file`` (or ``caption``, of captions),
@@ -39,9 +39,9 @@ def labels_of(files: Sequence[Path], folder: Path, extensions: Container[str]) -
     found: dict[Path, dict[str, Label]] = {file: {} for file in files}
     above = [place for place in folders if place.parent == folder and place.name != "images"]
     there_above = [folder / name for name in (LABELS, CAPTIONS) if above and (folder / name).is_file()]
-    tables = [(table, _classes(folder, extensions)) for table in there_above]
+    tables = [(table, _classes(folder)) for table in there_above]
     for place in folders:
-        tables += [(table, _images(place, extensions)) for table in _tables_beside(place)]
+        tables += [(table, _images(place)) for table in _tables_beside(place)]
     for table, there in tables:
         for file, labels in _matched(table, _lines(table), there).items():
             if file in found:
@@ -56,17 +56,15 @@ def _tables_beside(folder: Path) -> list[Path]:
     return [table for table in beside if table is not None]
 
 
-def _images(folder: Path, extensions: Container[str]) -> dict[str, Path]:
+def _images(folder: Path) -> dict[str, Path]:
     """All images of a folder, by how a table names them."""
-    return {
-        file.name: file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix.lower() in extensions
-    }
+    return {file.name: file for file in sorted(folder.iterdir()) if is_image(file)}
 
 
-def _classes(folder: Path, extensions: Container[str]) -> dict[str, Path]:
+def _classes(folder: Path) -> dict[str, Path]:
     """All images of the class folders in a folder, by how a table names them: "fine/0001.png"."""
     below = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name != "masks" and not p.name.startswith(".")]
-    return {f"{place.name}/{name}": file for place in below for name, file in _images(place, extensions).items()}
+    return {f"{place.name}/{name}": file for place in below for name, file in _images(place).items()}
 
 
 def _matched(
@@ -75,16 +73,17 @@ def _matched(
     """The lines of a table by the files that they name; the fuller name goes before the shorter one."""
     folders: dict[str, set[Path]] = {}  # that hold a file of that name
     for file in there.values():
-        for known in (file.name, file.stem):
+        for known in (file.name, stem_of(file)):
             folders.setdefault(known, set()).add(file.parent)
     found: dict[Path, dict[str, Label]] = {}
     used: set[str] = set()
     second: dict[str, str] = {}
     for name, file in there.items():
-        names = dict.fromkeys((name, name.removesuffix(file.suffix), file.name, file.stem))
+        without_ending = name.removesuffix(file.name) + stem_of(file)
+        names = dict.fromkeys((name, without_ending, file.name, stem_of(file)))
         named = [known for known in names if known in lines]
         for known in named:
-            if known not in (name, name.removesuffix(file.suffix)) and len(folders[known]) > 1:
+            if known not in (name, without_ending) and len(folders[known]) > 1:
                 classes = " and ".join(sorted(place.name for place in folders[known])[:2])
                 raise Problem(f"{table} has a line for {known}, which is in {classes}", do=f"name it as {name}")
         if named:

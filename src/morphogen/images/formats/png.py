@@ -14,6 +14,7 @@ from morphogen.images.formats.plane import (
     channels_first,
     spacing_from_resolution,
 )
+from morphogen.images.formats.stored_array import DEFLATED_AT_MOST, require_memory, require_stored
 
 # A slice of 20 000 pixels a side is a measured image here, not an attack.
 Image.MAX_IMAGE_PIXELS = None
@@ -21,17 +22,27 @@ Image.MAX_IMAGE_PIXELS = None
 EXTENSIONS = (".png",)
 PIXEL_TYPES = ("uint8", "uint16")
 
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+
 
 def read(path: Path, axis: int) -> list[Plane]:
     """The one plane of a PNG file; ``axis`` has no meaning here."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
+            _refuse_absurd(path)
             # Pillow reduces 16 bit colour to 8 bit, so it reads only the palette and the chunks.
             palette = image.mode in ("P", "1")
             pixels = np.asarray(image.convert("RGB" if image.mode == "P" else "L")) if palette else None
             dpi = image.info.get("dpi")
+        data = path.read_bytes()
+        if _END not in data or (palette and image.mode == "P" and b"PLTE" not in data):
+            raise UnreadableImageError("is a damaged PNG file (parts are missing); it may be truncated")
         if pixels is None:
-            pixels = imagecodecs.png_decode(path.read_bytes())
+            pixels = imagecodecs.png_decode(data)
+    except UnreadableImageError:
+        raise
+    except MemoryError:
+        raise UnreadableImageError("needs more memory than there is", do="cut it into smaller files") from None
     except (OSError, SyntaxError, ValueError, imagecodecs.PngError) as error:
         raise UnreadableImageError(_reason(path, error)) from None
     spacing = spacing_from_resolution(float(dpi[0]), float(dpi[1])) if dpi else UNKNOWN_SPACING
@@ -43,6 +54,17 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
     interleaved = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
     data = bytes(imagecodecs.png_encode(np.ascontiguousarray(interleaved)))
     path.write_bytes(_with_physical_size(data, spacing_um) if np.isfinite(spacing_um).all() else data)
+
+
+def _refuse_absurd(path: Path) -> None:
+    """Compare what IHDR declares (PNG specification, 11.2.2) with what so small a file can hold."""
+    with open(path, "rb") as file:
+        start = file.read(26)
+    width, height = (int.from_bytes(start[k : k + 4], "big") for k in (16, 20))
+    bits, colour = start[24], start[25]
+    row = -(-width * bits * {2: 3, 4: 2, 6: 4}.get(colour, 1) // 8)
+    size = path.stat().st_size
+    require_memory(require_stored((height, row), np.dtype(np.uint8), size, at_most=DEFLATED_AT_MOST))
 
 
 def _with_physical_size(data: bytes, spacing_um: tuple[float, float]) -> bytes:

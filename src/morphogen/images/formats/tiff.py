@@ -4,6 +4,7 @@ A volume is read as slices along a chosen axis. Pixel sizes come from ImageJ met
 tags (TIFF 6.0, section 8), where they describe the specimen and not a screen.
 """
 
+import logging
 import struct
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from morphogen.images.formats.plane import (
 )
 
 EXTENSIONS = (".tif", ".tiff")
-PIXEL_TYPES = ("uint8", "uint16", "float32")
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said here, in one line
+PIXEL_TYPES = ("uint8", "uint16", "float32", "int8", "int16", "int32", "uint32", "float64")
+IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 
 _MICROMETRES = {
     "micron": 1.0,
@@ -41,6 +45,10 @@ def read(path: Path, axis: int) -> list[Plane]:
             series = file.series[0]
             data, axes = series.asarray(), series.axes
             spacing = _spacing_zyx(file)
+            data, axes = _without_singletons(data, axes)
+            planes = int((file.imagej_metadata or {}).get("images", 1))
+            if file.imagej_metadata and planes > 1 and data.size < planes * file.pages[0].size:
+                raise UnreadableImageError(f"declares {planes} planes and holds fewer; it may be truncated")
     except UnreadableImageError:
         raise
     except (
@@ -57,7 +65,6 @@ def read(path: Path, axis: int) -> list[Plane]:
         if signature not in (b"II", b"MM"):
             raise UnreadableImageError("is not a TIFF file, whatever its name says") from None
         raise UnreadableImageError(f"is a damaged TIFF file ({type(error).__name__}); it may be truncated") from None
-    data, axes = _without_singletons(data, axes)
     if "S" in axes or ("C" in axes and data.shape[axes.index("C")] <= 4):
         channel = axes.index("S") if "S" in axes else axes.index("C")
         data = np.moveaxis(data, channel, -1)
@@ -79,7 +86,7 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
     image = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
     known = bool(np.isfinite(spacing_um).all())
     colour = pixels.shape[0] in (3, 4)
-    imagej = not colour or pixels.dtype == np.uint8
+    imagej = (not colour or pixels.dtype == np.uint8) and pixels.dtype.name in IMAGEJ_TYPES
     options: dict[str, object] = {"photometric": "rgb" if colour else "minisblack"}
     if pixels.shape[0] == 2:
         options["planarconfig"] = "contig"
@@ -92,6 +99,35 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
             options["resolution"] = (1 / spacing_um[1], 1 / spacing_um[0])
             options["metadata"] = {"unit": "micron", "axes": "YXS" if colour else "YX"}
     tifffile.imwrite(path, np.ascontiguousarray(image), imagej=imagej, **options)
+
+
+def stored_type(path: Path) -> np.dtype[np.generic]:
+    """The type of number in the file."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            found: np.dtype[np.generic] = np.dtype(file.series[0].dtype)
+    except Exception:  # whatever is wrong with it, reading says it better
+        return read(path, 0)[0].pixels.dtype
+    return found
+
+
+def write_volume(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float, float]) -> None:
+    """Write ``(channels, depth, height, width)`` as a stack; an unknown distance of the slices is left out."""
+    colour = pixels.shape[0] in (3, 4)
+    volume = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
+    imagej = pixels.shape[0] == 1 or (colour and pixels.dtype == np.uint8)
+    imagej = imagej and pixels.dtype.name in IMAGEJ_TYPES
+    options: dict[str, object] = {"photometric": "rgb" if colour else "minisblack"}
+    metadata: dict[str, object] = {"axes": "ZYX" if pixels.shape[0] == 1 else "ZYXS"}
+    if np.isfinite(spacing_um[1:]).all():
+        per_unit = 1.0 if imagej else 1e4  # ImageJ counts pixels a unit, whatever the unit is called
+        options["resolution"] = (per_unit / spacing_um[2], per_unit / spacing_um[1])
+        options["resolutionunit"] = "NONE" if imagej else "CENTIMETER"
+        metadata |= {"unit": "micron"} if imagej else {}
+        metadata |= {"spacing": spacing_um[0]} if imagej and np.isfinite(spacing_um[0]) else {}
+    if pixels.shape[0] == 2:
+        options["planarconfig"] = "contig"
+    tifffile.imwrite(path, np.ascontiguousarray(volume), imagej=imagej, metadata=metadata, **options)
 
 
 def _spacing_zyx(file: tifffile.TiffFile) -> tuple[float, float, float]:
