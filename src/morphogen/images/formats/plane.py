@@ -22,7 +22,16 @@ class Plane:
 
 
 class UnreadableImageError(Exception):
-    """The file is not what its name says or is damaged; the message says which, in a few words."""
+    """The file is not what its name says, is damaged, or cannot be had.
+
+    Args:
+        message: which of these, in a few words that go on a sentence whose subject is the file.
+        do: what a person can do about it.
+    """
+
+    def __init__(self, message: str, *, do: str = "replace or remove it") -> None:
+        self.do = do
+        super().__init__(message)
 
 
 def channels_first(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -39,7 +48,7 @@ def channels_first(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
         opaque = 255 if pixels.dtype == np.uint8 else 65535
         if (pixels[-1] == opaque).all():
             pixels = pixels[:-1]  # an opaque alpha channel says nothing
-    return np.ascontiguousarray(_kept_type(pixels))
+    return np.ascontiguousarray(in_kept_type(pixels))
 
 
 def spacing_from_resolution(x_per_inch: float, y_per_inch: float) -> tuple[float, float]:
@@ -49,15 +58,34 @@ def spacing_from_resolution(x_per_inch: float, y_per_inch: float) -> tuple[float
     return 25_400.0 / y_per_inch, 25_400.0 / x_per_inch
 
 
-def _kept_type(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    if pixels.dtype in (np.uint8, np.uint16, np.float32):
-        return pixels
+def kept_type(stored: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """The pixel type in which pixels stored as ``stored`` are given.
+
+    Raises:
+        UnreadableImageError: they are no numbers, or complex ones.
+    """
+    native = stored.newbyteorder("=")
+    if native in (np.uint8, np.uint16, np.float32):
+        return native
+    if native == np.bool_:
+        return np.dtype(np.uint8)
+    if native.kind in "iuf":
+        return np.dtype(np.float32)
+    raise UnreadableImageError(f"has pixels of type {stored}, which are no grey levels")
+
+
+def in_kept_type(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same numbers in a kept type.
+
+    Raises:
+        UnreadableImageError: some would lose digits.
+    """
+    kept = kept_type(pixels.dtype)
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype.byteorder == ">" and pixels.dtype.newbyteorder("=") in (np.uint16, np.float32):
-        return pixels.astype(pixels.dtype.newbyteorder("="))
-    if pixels.dtype.kind == "f" or pixels.dtype == np.int8 or pixels.dtype == np.int16:
-        return pixels.astype(np.float32)
-    if pixels.dtype.kind in "iu" and np.abs(pixels.astype(np.int64)).max(initial=0) <= 2**24:
-        return pixels.astype(np.float32)
-    raise UnreadableImageError(f"has pixels of type {pixels.dtype}, which would lose digits")
+    if pixels.dtype.kind in "iu" and kept == np.float32 and pixels.dtype.itemsize > 2:
+        # Compared, not made absolute: the most negative integer has no absolute value in its type.
+        low, high = (int(pixels.min()), int(pixels.max())) if pixels.size else (0, 0)
+        if low < -(2**24) or high > 2**24:
+            raise UnreadableImageError(f"has pixels of type {pixels.dtype}, which would lose digits")
+    return pixels if pixels.dtype == kept else pixels.astype(kept)
