@@ -139,7 +139,9 @@ class RandomCrops:
         self._sizes = np.array([picture.size for picture in self._pictures])
         self._square = np.array([has_square_pixels(picture) for picture in self._pictures])
         self._drawn: tuple[int, NDArray[np.float64]] = (-1, np.empty((0, 6)))
-        self._readers = max((s.file.threads for p in self._pictures if (s := stored(p.pixels)) is not None), default=1)
+        self._readers = max(
+            (s.file.threads[s.axis] for p in self._pictures if (s := stored(p.pixels)) is not None), default=1
+        )
 
     def __call__(self, first: int, count: int) -> Tensor:
         """Crops from ``first`` on: ``(count, channels, height, width)`` in [-1, 1]; with masks one channel more."""

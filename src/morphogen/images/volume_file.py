@@ -126,7 +126,7 @@ class VolumeFile:
             raise Problem(f"{path} {error}", do=error.do) from None
         self.shape, self.channels, self.dtype = self._volume.shape, self._volume.channels, self._volume.dtype
         self.spacing_um = self._volume.spacing_um
-        self.threads: int = getattr(self._volume, "threads", 1)
+        self.threads: tuple[int, int, int] = getattr(self._volume, "threads", (1, 1, 1))
         self._found: dict[str, GreyLevels] = {}
         self._contents = ""
         self._lock = threading.Lock()

@@ -331,12 +331,18 @@ class _Plain(_OpenTiff):
     is cut short while it is mapped ends the program. Only columns, of which each pixel lies in another row, are
     gathered from mapped pages, which are given back at once.
 
+    Attributes:
+        threads: how many threads may read slices along each axis at once with profit. To read a row takes so short that
+            two would only wait for each other.
+
     Args:
         path: the file.
         stack: what is in it.
         inner: "c" where the channels of a pixel lie side by side.
         starts: where each plane starts, ordered by depth, then by channel.
     """
+
+    threads = (1, 1, 2)
 
     def __init__(self, path: Path, stack: _Stack, inner: str, starts: list[int]) -> None:
         super().__init__(path, stack)
@@ -356,49 +362,67 @@ class _Plain(_OpenTiff):
         found = np.empty((depth, outer, height, width * self._samples), self._stored)
         corner = y0 * self._row + x0 * self._pixel
         gap = self._row - width * self._pixel
+        corners = self._starts[z0:z1] + corner
         with self._file() as file:
             if found.size == 0:
                 pass
             elif depth > 1 and height > 1 and width * self._pixel <= 16 < self._row:
-                self._gather(file, found, self._starts[z0:z1] + corner)
+                self._gather(file, found.reshape(-1, height, found.shape[3]), corners.ravel())
+            elif height > 1 and gap <= _CHEAP_GAP:
+                for plane, start in zip(
+                    found.reshape(-1, height, found.shape[3]), corners.ravel().tolist(), strict=True
+                ):
+                    self._read_plane(file, plane, start, gap)
             else:
-                for into, starts in zip(found, self._starts[z0:z1], strict=True):
-                    for plane, start in zip(into, starts, strict=True):
-                        self._read_plane(file, plane, int(start) + corner, gap)
+                rows = np.arange(height) * self._row
+                found = self._read_rows(file, found, (corners[..., None] + rows).ravel().tolist())
         ordered = found.reshape(depth, outer, height, width, self._samples)
         ordered = ordered[..., 0].transpose(1, 0, 2, 3) if self._samples == 1 else ordered[:, 0].transpose(3, 0, 1, 2)
         return in_kept_type(ordered)
 
     def _read_plane(self, file: int, plane: NDArray[np.generic], start: int, gap: int) -> None:
-        """Read a rectangle ``(height, row of samples)`` whose first pixel is at ``start``."""
-        height = len(plane)
-        if gap == 0 or height == 1:
+        """Read a rectangle ``(height, row of samples)`` whose first pixel is at ``start``, and what lies between."""
+        if gap == 0:
             _read_all(file, plane, start)
-        elif gap <= _CHEAP_GAP:
-            length = (height - 1) * self._row + plane[0].nbytes
-            scratch = self._scratch(height * self._row)
-            _read_all(file, scratch[:length], start)
-            plane[:] = scratch[: height * self._row].view(plane.dtype).reshape(height, -1)[:, : plane.shape[1]]
-        else:
-            for number, row in enumerate(plane):
-                _read_all(file, row, start + number * self._row)
+            return
+        height = len(plane)
+        length = (height - 1) * self._row + plane[0].nbytes
+        scratch = self._scratch(height * self._row)
+        _read_all(file, scratch[:length], start)
+        plane[:] = scratch[: height * self._row].view(plane.dtype).reshape(height, -1)[:, : plane.shape[1]]
+
+    def _read_rows(self, file: int, found: NDArray[np.generic], starts: list[int]) -> NDArray[np.generic]:
+        """Read rows that lie far from each other; ``found`` says of what shape and type they are."""
+        length = found.nbytes // len(starts)
+        data = b"".join([os.pread(file, length, start) for start in starts])
+        if len(data) < found.nbytes:
+            for row, start in zip(found.reshape(len(starts), -1), starts, strict=True):
+                _read_all(file, row, start)
+            return found
+        return np.frombuffer(data, found.dtype).reshape(found.shape)
 
     def _gather(self, file: int, found: NDArray[np.generic], corners: NDArray[np.int64]) -> None:
-        """Read columns out of mapped pages, some planes at a time."""
-        last = int(corners.max()) + (found.shape[2] - 1) * self._row + found[0, 0, 0].nbytes
-        if last > os.fstat(file).st_size:
+        """Read columns ``(planes, height, row of samples)`` out of mapped pages, some planes at a time."""
+        height = found.shape[1]
+        if int(corners.max()) + (height - 1) * self._row + found[0, 0].nbytes > os.fstat(file).st_size:
             raise UnreadableImageError("has become shorter while it was read")
         if self._map is None:
             self._map = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
-        mapped, strides = self._map, (self._row, found.itemsize)
-        together = max(1, _MAPPED_AT_ONCE // (found.shape[2] * self._row))
+        together = max(1, _MAPPED_AT_ONCE // (height * self._row))
         for first in range(0, len(found), together):
-            for into, starts in zip(found[first : first + together], corners[first : first + together], strict=True):
-                for plane, start in zip(into, starts.tolist(), strict=True):
-                    plane[:] = np.ndarray(plane.shape, plane.dtype, mapped, start, strides)
-            begin = int(corners[first : first + together].min()) // mmap.PAGESIZE * mmap.PAGESIZE
-            end = int(corners[first : first + together].max()) + found.shape[2] * self._row
-            mapped.madvise(mmap.MADV_DONTNEED, begin, min(end, len(mapped)) - begin)
+            here, into = corners[first : first + together], found[first : first + together]
+            steps = np.diff(here)
+            if len(steps) and (steps == steps[0]).all() and steps[0] > 0:  # one copy, during which Python is free
+                parts = [(into, int(here[0]), (int(steps[0]), self._row, found.itemsize))]
+            else:
+                parts = [
+                    (one, start, (self._row, found.itemsize)) for one, start in zip(into, here.tolist(), strict=True)
+                ]
+            for part, start, strides in parts:
+                part[...] = np.ndarray(part.shape, part.dtype, self._map, start, strides)
+            begin = int(here.min()) // mmap.PAGESIZE * mmap.PAGESIZE
+            end = min(int(here.max()) + height * self._row, len(self._map))
+            self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
     def _scratch(self, size: int) -> NDArray[np.uint8]:
         """Bytes to read into, kept by each thread: to get new pages from the system costs as much as to fill them."""
@@ -424,8 +448,8 @@ class _Decoded(_OpenTiff):
         separate: planes in a page, one for each sample.
     """
 
-    threads = 2
-    """How many threads may read at once with profit: decoding leaves Python to others."""
+    threads = (2, 2, 2)
+    """How many threads may read slices along each axis at once with profit: decoding leaves Python to others."""
 
     def __init__(
         self, path: Path, stack: _Stack, pages: list[tifffile.TiffPage], numbers: list[int], separate: int
