@@ -157,6 +157,26 @@ def test_ome_of_another_program_without_prefixes_and_with_pixels_as_unit(tmp_pat
         np.testing.assert_allclose(volume.spacing_um[2], expected)
 
 
+def test_planes_in_other_files_of_an_ome_set_are_theirs(tmp_path):
+    planes = "".join(
+        f'<TiffData FirstZ="{k}" FirstC="0" FirstT="0" IFD="0" PlaneCount="1"><UUID FileName="{name}.ome.tif">'
+        f"urn:uuid:{name}</UUID></TiffData>"
+        for k, name in enumerate("ab")
+    )
+    for k, name in enumerate("ab"):
+        text = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+            f' UUID="urn:uuid:{name}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="50" SizeY="40"'
+            f' SizeZ="2" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(
+            tmp_path / f"{name}.ome.tif", places()[k], description=text, metadata=None, photometric="minisblack"
+        )
+    volume = tiff.open_volume(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(volume.read(WHOLE)[0], places()[:2])
+    np.testing.assert_array_equal(np.stack([p.pixels[0] for p in tiff.read(tmp_path / "a.ome.tif", 0)]), places()[:2])
+
+
 def test_pixel_sizes_of_electron_microscopes(tmp_path):
     fei = b"[Scan]\r\nPixelWidth=2.5e-08\r\nPixelHeight=3e-08\r\n"
     tifffile.imwrite(tmp_path / "fei.tif", places()[0], extratags=[(34682, 2, 0, fei, True)])

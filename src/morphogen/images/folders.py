@@ -24,7 +24,7 @@ from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.labels import CAPTIONS, CLASS, labels_of
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.images.stored_pixels import StoredMask, StoredPixels, as_mask, as_pixels, stored
-from morphogen.images.volume_file import VolumeFile
+from morphogen.images.volume_file import VolumeFile, stored_bytes
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
@@ -315,7 +315,7 @@ def _read_planes(file: Path, axis: int) -> list[Plane]:
 def _kept_on_disk(files: Sequence[Path]) -> dict[Path, VolumeFile]:
     """Those of the files of a set that stay on disk, opened: all that can, where the whole is large; else none."""
     able = [file for file in files if hasattr(_format_of(file.suffix), "open_volume")]
-    if sum(file.stat().st_size for file in able) * _MOST_COMPRESSED <= IN_MEMORY_BYTES:
+    if sum(stored_bytes(file) for file in able) * _MOST_COMPRESSED <= IN_MEMORY_BYTES:
         return {}
     opened = {file: VolumeFile(file, _format_of(file.suffix)) for file in able}
     return opened if sum(volume.nbytes for volume in opened.values()) > IN_MEMORY_BYTES else {}

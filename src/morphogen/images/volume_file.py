@@ -107,6 +107,12 @@ class GreyLevels:
 class VolumeFile:
     """An open volume with a name.
 
+    What a format opens may say two things beside the contract (``formats.volume``): ``chunk``, the planes, rows and
+    columns of its tiles, so that none is decoded twice in a pass, and ``threads``, see below.
+
+    Attributes:
+        threads: how many threads may read slices along each axis at once with profit.
+
     Args:
         path: where it is.
         module: its format.
@@ -267,6 +273,11 @@ def _state_of(path: Path) -> _State:
         return _State(of_file.st_size, of_file.st_mtime_ns)
     found = [os.stat(Path(folder) / name) for folder, _, names in os.walk(path) for name in names]
     return _State(sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0))
+
+
+def stored_bytes(path: Path) -> int:
+    """Bytes on disk of a file, or of all files in a folder that is one volume."""
+    return _state_of(path).size
 
 
 def cache_folder() -> Path:

@@ -85,8 +85,8 @@ def numpy_generator(*key: int) -> np.random.Generator:
 def uniforms(key: tuple[int, ...], first: int, count: int, each: int) -> NDArray[np.float64]:
     """The first numbers from U[0, 1) of many streams at once, ``(count, each)``: of ``(*key, first)`` and those behind.
 
-    Row i is ``numpy_generator(*key, first + i).random(each)``, bit for bit, at a tenth of the time and less: to make a
-    generator takes longer than to draw from it. What NumPy does is written out here for all rows together:
+    Row i is ``numpy_generator(*key, first + i).random(each)``, bit for bit, in far less time: to make a generator takes
+    longer than to draw a few numbers from it. What NumPy does is written out here for all rows together:
     SeedSequence (O'Neill, "Developing a seed_seq alternative", 2015), and PCG64 with its output XSL-RR (O'Neill,
     HMC-CS-2014-0905), whose state and increment have 128 bits, here as two halves of 64. A double is the upper 53 bits.
     """

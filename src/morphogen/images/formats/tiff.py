@@ -157,6 +157,8 @@ class _Stack:
         numbers = [z * strides.get("z", 0) + c * strides.get("c", 0) for z, c in planes]
         plane_bytes = first.imagelength * first.imagewidth * (self.length("c") if inner else 1) * first.dtype.itemsize
         pages = list(self.series)
+        if any(page is not None and page.parent is not first.parent for page in pages):
+            return self._loaded(path)  # OME, with planes in other files
         if self.series.dataoffset is not None:
             starts = [self.series.dataoffset + n * plane_bytes for n in numbers]
             return _Plain(path, self, inner, starts)
@@ -265,8 +267,10 @@ def _require_whole(stack: _Stack, size: int) -> None:
             raise UnreadableImageError(_declares(series.nbytes, size - series.dataoffset))
         return
     segment = math.prod(first.chunks) * first.dtype.itemsize
-    for page in {0, len(series) - 1}:
-        offsets, counts = series[page].dataoffsets, series[page].databytecounts
+    for page in (series[0], series[len(series) - 1]):
+        if page is None or page.parent is not first.parent:
+            continue
+        offsets, counts = page.dataoffsets, page.databytecounts
         if len(offsets) < math.prod(first.chunked) and not first.is_final:
             raise UnreadableImageError(_declares(series.nbytes, size))
         if any(offset + count > size for offset, count in zip(offsets, counts, strict=False)):
