@@ -202,8 +202,8 @@ def main() -> None:
             if storage == "uncompressed":
                 for name, share, steps in waiting(read_images(path), intensity, 3 * given.seconds):
                     console.print(
-                        f"{SMALLEST} on it, batches {name}: {share:.1%} of the time waiting, {steps:.1f} steps a second,"
-                        f" {torch.get_num_threads()} threads"
+                        f"{SMALLEST} on it, batches {name}: {share:.1%} of the time waiting, {steps:.1f} steps a"
+                        f" second, {torch.get_num_threads()} threads"
                     )
 
 

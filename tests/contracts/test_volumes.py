@@ -166,7 +166,8 @@ def test_planes_in_other_files_of_an_ome_set_are_theirs(tmp_path):
     for k, name in enumerate("ab"):
         text = (
             '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
-            f' UUID="urn:uuid:{name}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="50" SizeY="40"'
+            f' UUID="urn:uuid:{name}"><Image ID="Image:0">'
+            '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="50" SizeY="40"'
             f' SizeZ="2" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
         )
         tifffile.imwrite(

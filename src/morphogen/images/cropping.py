@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ T = TypeVar("T", bound=np.generic)
 _PLACES = 1  # keeps the stream of crop places apart from other streams under the same seed
 _DRAWN_TOGETHER = 2048  # crops whose places are drawn at once
 _WORTH_SHARING = 8  # crops of a batch from which on several threads read it
+_ONE_READS = Lock()  # texts, whoever prepares a batch: tokenizers bear no two threads
 _ALL, _BACKWARDS = slice(None), slice(None, None, -1)
 SOURCE_PLACES = 2
 """Purpose of the stream of places in the set that is to be translated."""
@@ -163,7 +165,8 @@ class RandomCrops:
         if conditions.text is None:
             return Batch(images, vectors, context=context)
         assert encoder is not None
-        text, tokens = text_tensors([conditions.text_of(v) for v in values], encoder)
+        with _ONE_READS:
+            text, tokens = text_tensors([conditions.text_of(v) for v in values], encoder)
         return Batch(images, vectors, text=text, tokens=tokens, context=context)
 
     def crop(self, index: int) -> Picture:

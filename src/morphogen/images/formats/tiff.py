@@ -11,7 +11,6 @@ tifffile knows; a stack of which less is there than ImageJ's metadata say is ref
 
 import logging
 import math
-import mmap
 import os
 import threading
 from collections import OrderedDict
@@ -47,9 +46,6 @@ CACHED_BYTES = 2**26
 _CHEAP_GAP = 2**13
 """Bytes between two rows of a block that are rather read along than stepped over by another call: a call costs as much
 as to copy some ten thousand bytes."""
-
-_MAPPED_AT_ONCE = 2**26
-"""Bytes of a file that a gathering of columns may hold mapped, so that they are resident, before it lets go of them."""
 
 _EXPANDS_AT_MOST = 2**15
 """Bytes that a compression makes of one at most. Deflate makes a thousand; Zstandard and run lengths can make more, of
@@ -331,9 +327,9 @@ class _OpenTiff:
 class _Plain(_OpenTiff):
     """Planes whose rows lie behind each other in the file, as they are.
 
-    They are read with ``pread``, not mapped: mapped pages count as resident until they are given back, and a file that
-    is cut short while it is mapped ends the program. Only columns, of which each pixel lies in another row, are
-    gathered from mapped pages, which are given back at once.
+    They are read with ``pread``, not mapped: mapped pages count as resident until they are given back, a file that is
+    cut short while it is mapped ends the program, and of what is not in memory yet each page would be a fault of its
+    own. Where rows lie close, what lies between them is read along: for a column across rows as for a rectangle.
 
     Attributes:
         threads: how many threads may read slices along each axis at once with profit. To read a row takes so short that
@@ -355,7 +351,6 @@ class _Plain(_OpenTiff):
         self._pixel = self._samples * self._stored.itemsize
         self._row = self.shape[2] * self._pixel
         self._own = threading.local()
-        self._map: mmap.mmap | None = None
         self.chunk = (1, 1, self.shape[2])
 
     def read(self, block: tuple[slice, slice, slice]) -> NDArray[np.generic]:
@@ -370,8 +365,6 @@ class _Plain(_OpenTiff):
         with self._file() as file:
             if found.size == 0:
                 pass
-            elif depth > 1 and height > 1 and width * self._pixel <= 16 < self._row:
-                self._gather(file, found.reshape(-1, height, found.shape[3]), corners.ravel())
             elif height > 1 and gap <= _CHEAP_GAP:
                 for plane, start in zip(
                     found.reshape(-1, height, found.shape[3]), corners.ravel().tolist(), strict=True
@@ -405,40 +398,12 @@ class _Plain(_OpenTiff):
             return found
         return np.frombuffer(data, found.dtype).reshape(found.shape)
 
-    def _gather(self, file: int, found: NDArray[np.generic], corners: NDArray[np.int64]) -> None:
-        """Read columns ``(planes, height, row of samples)`` out of mapped pages, some planes at a time."""
-        height = found.shape[1]
-        if int(corners.max()) + (height - 1) * self._row + found[0, 0].nbytes > os.fstat(file).st_size:
-            raise UnreadableImageError("has become shorter while it was read")
-        if self._map is None:
-            self._map = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
-        together = max(1, _MAPPED_AT_ONCE // (height * self._row))
-        for first in range(0, len(found), together):
-            here, into = corners[first : first + together], found[first : first + together]
-            steps = np.diff(here)
-            if len(steps) and (steps == steps[0]).all() and steps[0] > 0:  # one copy, during which Python is free
-                parts = [(into, int(here[0]), (int(steps[0]), self._row, found.itemsize))]
-            else:
-                parts = [
-                    (one, start, (self._row, found.itemsize)) for one, start in zip(into, here.tolist(), strict=True)
-                ]
-            for part, start, strides in parts:
-                part[...] = np.ndarray(part.shape, part.dtype, self._map, start, strides)
-            begin = int(here.min()) // mmap.PAGESIZE * mmap.PAGESIZE
-            end = min(int(here.max()) + height * self._row, len(self._map))
-            self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
-
     def _scratch(self, size: int) -> NDArray[np.uint8]:
         """Bytes to read into, kept by each thread: to get new pages from the system costs as much as to fill them."""
         kept: NDArray[np.uint8] | None = getattr(self._own, "scratch", None)
         if kept is None or len(kept) < size:
             kept = self._own.scratch = np.empty(size, np.uint8)
         return kept[:size]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        super().close()
-        self._map = None
 
 
 class _Decoded(_OpenTiff):
