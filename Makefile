@@ -23,6 +23,7 @@ benchmark: $(READY)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/training_steps.py
 	$(BIN)/python benchmarks/exact_denoisers.py
+	$(BIN)/python benchmarks/volumes.py
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
 
 T = TypeVar("T")
+_Place = tuple[int, int, int]  # number of a picture, top and left
 
 
 def fields(images: ImageSet, size: tuple[int, int], count: int, seed: int = 0) -> Pictures:
@@ -35,18 +37,24 @@ def fields(images: ImageSet, size: tuple[int, int], count: int, seed: int = 0) -
     """
     if count < 1:
         raise Problem(f"{count} fields were asked for", do="ask for at least 1")
-    by_specimen: dict[str, list[list[Picture]]] = {}
+    # Of many large images there are millions of fields: places are dealt out, and only the fields asked for are cut.
+    by_specimen: dict[str, list[list[_Place]]] = {}
+    pictures = []
     for index, picture in enumerate(images):
-        cut = _grid(picture, size, numpy_generator(seed, Use.GRID_OFFSETS, index))
-        by_specimen.setdefault(picture.origin.specimen, []).append(cut)
+        places = _grid(picture, size, numpy_generator(seed, Use.GRID_OFFSETS, index), count)
+        by_specimen.setdefault(picture.origin.specimen, []).append([(index, *place) for place in places])
+        pictures.append(picture)
     generator = numpy_generator(seed, Use.ORDER_OF_FIELDS)
     specimens = []
     for of_pictures in by_specimen.values():
         order = generator.permutation(len(of_pictures))
-        specimens.append(list(_in_turn(of_pictures[i] for i in order)))
+        specimens.append(list(islice(_in_turn(of_pictures[i] for i in order), count)))
     order = generator.permutation(len(specimens))
-    dealt = list(_in_turn(specimens[i] for i in order))
-    return Pictures(dealt[:count], getattr(images, "name", "fields"))
+    dealt = islice(_in_turn(specimens[i] for i in order), count)
+    return Pictures(
+        (pictures[index].crop(top, left, *size).in_memory() for index, top, left in dealt),
+        getattr(images, "name", "fields"),
+    )
 
 
 def halves(images: ImageSet, field_size: tuple[int, int], seed: int = 0) -> tuple[Pictures, Pictures]:
@@ -116,8 +124,8 @@ def turned_fields(
     )
 
 
-def _grid(picture: Picture, size: tuple[int, int], generator: np.random.Generator) -> list[Picture]:
-    """All fields of one picture, in random order."""
+def _grid(picture: Picture, size: tuple[int, int], generator: np.random.Generator, count: int) -> list[tuple[int, int]]:
+    """The first so many fields of one picture, in random order, by their top left corners."""
     rows, columns = picture.size[0] // size[0], picture.size[1] // size[1]
     if rows == 0 or columns == 0:
         raise Problem(
@@ -127,12 +135,8 @@ def _grid(picture: Picture, size: tuple[int, int], generator: np.random.Generato
         )
     top = int(generator.integers(picture.size[0] - rows * size[0] + 1))
     left = int(generator.integers(picture.size[1] - columns * size[1] + 1))
-    cut = [
-        picture.crop(top + i * size[0], left + j * size[1], size[0], size[1])
-        for i in range(rows)
-        for j in range(columns)
-    ]
-    return [cut[k] for k in generator.permutation(len(cut))]
+    order = generator.permutation(rows * columns)[:count].tolist()
+    return [(top + k // columns * size[0], left + k % columns * size[1]) for k in order]
 
 
 def _sides(picture: Picture, field_size: tuple[int, int]) -> tuple[Picture, Picture]:

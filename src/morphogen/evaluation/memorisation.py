@@ -63,6 +63,7 @@ from morphogen.evaluation.records import ClosestPair, Copying, Estimate, Memoris
 from morphogen.images.cropping import require_room
 from morphogen.images.image_set import ImageSet, Pictures, common_size
 from morphogen.images.picture import Picture
+from morphogen.images.stored_pixels import stored
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
 
@@ -320,6 +321,11 @@ def _checked(training: ImageSet, held_out: ImageSet, generated: Mapping[str, Ima
     if len(held_out) < FEWEST:
         raise Problem(
             f"{len(held_out)} held-out fields are too few to tell copies from chance", do=f"give at least {FEWEST}"
+        )
+    if any(stored(picture.pixels) is not None for picture in training):
+        raise Problem(
+            "the training images are larger than what is searched whole, and stay on disk",
+            do="give a part of them as the training images",
         )
     size = common_size(held_out, "held-out fields")
     kind = training[0].pixels.dtype.name, training[0].channels

@@ -21,6 +21,7 @@ from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.mask_channel import channel_of_mask
 from morphogen.images.picture import Picture
+from morphogen.images.stored_pixels import stored
 from morphogen.problems import Problem
 
 T = TypeVar("T", bound=np.generic)
@@ -102,7 +103,16 @@ class Context(BaseModel):
         return self.intensity.to_unit(picture.pixels)
 
     def all_channels(self, given: ImageSet | FromImages, images: ImageSet) -> list[NDArray[np.float32]]:
-        """The context of each training image."""
+        """The context of each training image, in memory.
+
+        Raises:
+            Problem: the images are so large that they stay on disk.
+        """
+        if any(stored(picture.pixels) is not None for picture in images):
+            raise Problem(
+                "masks, edges and images that are told have to fit into memory, and these images stay on disk",
+                do="cut out a part of them",
+            )
         return [self.channels_of(p) for p in (images if isinstance(given, str) else partners(images, given))]
 
 

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -13,13 +15,18 @@ from torch import Tensor
 from morphogen.images.conditions import Conditions
 from morphogen.images.image_set import ImageSet
 from morphogen.images.intensity import IntensityMap
-from morphogen.images.mask_channel import channel_of_mask
+from morphogen.images.mask_channel import MASK_MARGIN_PX, channel_of_mask
 from morphogen.images.picture import Picture
-from morphogen.mathematics.randomness import numpy_generator
+from morphogen.images.stored_pixels import stored, stored_mask
+from morphogen.mathematics.randomness import uniforms
 from morphogen.problems import Problem
 
 T = TypeVar("T", bound=np.generic)
 _PLACES = 1  # keeps the stream of crop places apart from other streams under the same seed
+_DRAWN_TOGETHER = 2048  # crops whose places are drawn at once
+_WORTH_SHARING = 8  # crops of a batch from which on several threads read it
+_ONE_READS = Lock()  # texts, whoever prepares a batch: tokenizers bear no two threads
+_ALL, _BACKWARDS = slice(None), slice(None, None, -1)
 SOURCE_PLACES = 2
 """Purpose of the stream of places in the set that is to be translated."""
 
@@ -129,74 +136,116 @@ class RandomCrops:
         self.with_masks, self.purpose = with_masks, purpose
         # Of whole pictures, for a crop does not know the border beyond its edge; in steps of 1/100, as bytes.
         self._mask_channels = [
-            np.rint(100 * channel_of_mask(p.mask)).astype(np.int8)
+            _in_hundredths(p.mask) if with_masks and p.mask is not None and stored_mask(p.mask) is None else None
             for p in self._pictures
-            if with_masks and p.mask is not None
         ]
         self.size, self.intensity, self.symmetries, self.seed = size, intensity, symmetries, seed
-        places = np.array([_places(picture, size) for picture in self._pictures], dtype=np.float64)
+        places = np.array([_room(picture, size) for picture in self._pictures], dtype=np.float64)
         self._cumulative = np.cumsum(places) / places.sum()
+        self._sizes = np.array([picture.size for picture in self._pictures])
+        self._square = np.array([has_square_pixels(picture) for picture in self._pictures])
+        self._drawn: tuple[int, NDArray[np.float64]] = (-1, np.empty((0, 6)))
+        self._readers = max(
+            (s.file.threads[s.axis] for p in self._pictures if (s := stored(p.pixels)) is not None), default=1
+        )
 
     def __call__(self, first: int, count: int) -> Tensor:
         """Crops from ``first`` on: ``(count, channels, height, width)`` in [-1, 1]; with masks one channel more."""
-        return torch.from_numpy(np.stack([self._channels(self._place(k)) for k in range(first, first + count)]))
+        return torch.from_numpy(self._channels(self._places(first, count)))
 
     def batch(self, first: int, count: int, conditions: Conditions, encoder: Encoder | None = None) -> Batch:
         """The same with the condition of each crop; ``encoder`` reads their texts."""
-        places = [self._place(k) for k in range(first, first + count)]
-        images = torch.from_numpy(np.stack([self._channels(place) for place in places]))
+        places = self._places(first, count)
+        images = torch.from_numpy(self._channels(places))
         context = None
         if self._context:
             context = torch.from_numpy(np.stack([place.of(self._context[place.picture]) for place in places]))
         if not conditions:
             return Batch(images, context=context)
-        crops = [self._crop(place) for place in places]
-        values = [conditions.values_of(crop.labels, crop.mask) for crop in crops]
+        labels = [self._pictures[place.picture].labels for place in places]
+        masks = [self._mask(place) for place in places]
+        values = [conditions.values_of(*of_crop) for of_crop in zip(labels, masks, strict=True)]
         vectors = torch.from_numpy(np.stack([conditions.encode(v) for v in values]))
         if conditions.text is None:
             return Batch(images, vectors, context=context)
         assert encoder is not None
-        text, tokens = text_tensors([conditions.text_of(v) for v in values], encoder)
+        with _ONE_READS:
+            text, tokens = text_tensors([conditions.text_of(v) for v in values], encoder)
         return Batch(images, vectors, text=text, tokens=tokens, context=context)
 
     def crop(self, index: int) -> Picture:
         """Crop ``index`` as it was measured, flipped and turned."""
-        return self._crop(self._place(index))
-
-    def _crop(self, place: "_Place") -> Picture:
+        (place,) = self._places(index, 1)
         picture = self._pictures[place.picture]
-        mask = None if picture.mask is None else place.of(picture.mask[None])[0]
-        return replace(picture, pixels=place.of(picture.pixels), mask=mask)
+        return replace(picture, pixels=place.of(picture.pixels), mask=self._mask(place))
 
-    def _channels(self, place: "_Place") -> NDArray[np.float32]:
-        unit = self.intensity.to_unit(place.of(self._pictures[place.picture].pixels))
+    def _mask(self, place: "_Place") -> NDArray[np.bool_] | None:
+        mask = self._pictures[place.picture].mask
+        return None if mask is None else place.turned(mask[place.rectangle[1:]][None])[0]
+
+    def _channels(self, places: "Sequence[_Place]") -> NDArray[np.float32]:
+        first = self._pictures[0]
+        grey = np.empty((len(places), first.channels, *self.size), first.pixels.dtype)
+
+        def read(start: int, step: int) -> None:
+            for number in range(start, len(places), step):
+                place = places[number]
+                grey[number] = place.of(self._pictures[place.picture].pixels)
+
+        if self._readers > 1 and len(places) >= _WORTH_SHARING:
+            with ThreadPoolExecutor(self._readers) as readers:
+                list(readers.map(read, range(self._readers), [self._readers] * self._readers))
+        else:
+            read(0, 1)
+        unit = self.intensity.to_unit(grey)
         if not self.with_masks:
             return unit
-        return np.concatenate([unit, place.of(self._mask_channels[place.picture]) / np.float32(100)])
+        return np.concatenate([unit, np.stack([self._mask_channel(place) for place in places])], axis=1)
 
-    def _place(self, index: int) -> "_Place":
-        random = numpy_generator(self.seed, self.purpose, index)
-        which, down, right, *coins = random.random(6)
-        number = int(np.searchsorted(self._cumulative, which, side="right"))
-        picture = self._pictures[number]
-        (height, width), (rows, columns) = self.size, picture.size
+    def _mask_channel(self, place: "_Place") -> NDArray[np.float32]:
+        known = self._mask_channels[place.picture]
+        if known is not None:
+            return (place.of(known) / np.float32(100)).astype(np.float32, copy=False)
+        mask = self._pictures[place.picture].mask
+        assert mask is not None
+        # What lies further from the border than the channel is cut off at does not change it.
+        rows, columns = (slice(max(r.start - MASK_MARGIN_PX, 0), r.stop + MASK_MARGIN_PX) for r in place.rectangle[1:])
+        wanted = zip(place.rectangle[1:], (rows, columns), strict=True)
+        inner = (_ALL, *(slice(r.start - o.start, r.stop - o.start) for r, o in wanted))
+        hundredths = place.turned(_in_hundredths(mask[rows, columns])[inner])
+        return (hundredths / np.float32(100)).astype(np.float32, copy=False)
+
+    def _places(self, first: int, count: int) -> "list[_Place]":
+        """Where crops lie and how they are turned: a function of the seed and the running number of each alone."""
+        which, down, right, *coins = self._uniforms(first, count).T
+        numbers = np.searchsorted(self._cumulative, which, side="right")
+        rows, columns = self._sizes[numbers].T
+        height, width = self.size
         # Turns by 90 and 270 degrees need room for the turned crop, and square pixels.
-        turns = int(coins[0] * 4) if "quarter_turn" in self.symmetries else 0
-        if turns % 2 and (rows < width or columns < height or not has_square_pixels(picture)):
-            turns -= 1
-        if turns % 2:
-            height, width = width, height
-        top, left = int(down * (rows - height + 1)), int(right * (columns - width + 1))
-        return _Place(
-            number,
-            (slice(None), slice(top, top + height), slice(left, left + width)),
-            turns,
-            (
-                slice(None),
-                slice(None, None, -1 if "flip_vertical" in self.symmetries and coins[2] < 0.5 else 1),
-                slice(None, None, -1 if "flip_horizontal" in self.symmetries and coins[1] < 0.5 else 1),
-            ),
-        )
+        turns = (coins[0] * 4).astype(np.int64) if "quarter_turn" in self.symmetries else np.zeros(count, np.int64)
+        upright = (rows < width) | (columns < height) | ~self._square[numbers]
+        turns -= (turns % 2 == 1) & upright
+        heights, widths = np.where(turns % 2, width, height), np.where(turns % 2, height, width)
+        tops = (down * (rows - heights + 1)).astype(np.int64)
+        lefts = (right * (columns - widths + 1)).astype(np.int64)
+        upside = (coins[2] < 0.5) if "flip_vertical" in self.symmetries else np.zeros(count, bool)
+        mirrored = (coins[1] < 0.5) if "flip_horizontal" in self.symmetries else np.zeros(count, bool)
+        columns_of_places = (numbers, tops, lefts, heights, widths, turns, upside, mirrored)
+        return [_Place.at(*values) for values in zip(*(c.tolist() for c in columns_of_places), strict=True)]
+
+    def _uniforms(self, first: int, count: int) -> NDArray[np.float64]:
+        """Six numbers for each crop, ``(count, 6)``; drawn for many crops at once, since they come in order."""
+        parts = []
+        while count > 0:
+            block, offset = divmod(first, _DRAWN_TOGETHER)
+            known = self._drawn  # one read: another thread may put its block there
+            if known[0] != block:
+                start = block * _DRAWN_TOGETHER
+                known = (block, uniforms((self.seed, self.purpose), start, _DRAWN_TOGETHER, 6))
+                self._drawn = known
+            parts.append(known[1][offset : offset + count])
+            first, count = first + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +257,20 @@ class _Place:
     turns: int
     flips: tuple[slice, slice, slice]
 
+    @classmethod
+    def at(
+        cls, picture: int, top: int, left: int, height: int, width: int, turns: int, upside: bool, mirrored: bool
+    ) -> "_Place":
+        rectangle = (_ALL, slice(top, top + height), slice(left, left + width))
+        return cls(picture, rectangle, turns, (_ALL, _BACKWARDS if upside else _ALL, _BACKWARDS if mirrored else _ALL))
+
     def of(self, channels: NDArray[T]) -> NDArray[T]:
-        return np.rot90(channels[self.rectangle], self.turns, axes=(1, 2))[self.flips]
+        """The crop out of the channels of its picture."""
+        return self.turned(channels[self.rectangle])
+
+    def turned(self, crop: NDArray[T]) -> NDArray[T]:
+        """A crop that was cut out already, flipped and turned."""
+        return (np.rot90(crop, self.turns, axes=(1, 2)) if self.turns else crop)[self.flips]
 
 
 class Batches:
@@ -306,7 +367,11 @@ def _union_area(boxes: NDArray[np.int64]) -> int:
     return int(np.diff(rows) @ covered[:-1, :-1] @ np.diff(columns))
 
 
-def _places(picture: Picture, size: tuple[int, int]) -> int:
+def _in_hundredths(mask: NDArray[np.bool_]) -> NDArray[np.int8]:
+    return np.rint(100 * channel_of_mask(mask)).astype(np.int8)
+
+
+def _room(picture: Picture, size: tuple[int, int]) -> int:
     return (picture.size[0] - size[0] + 1) * (picture.size[1] - size[1] + 1)
 
 

@@ -33,11 +33,21 @@ from morphogen.images.formats.stored_array import OTHER_STACKS, planes_of
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.labels import CAPTIONS, CLASS, LABELS, labels_of
 from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
+from morphogen.images.stored_pixels import StoredMask, StoredPixels, as_mask, as_pixels, stored
+from morphogen.images.volume_file import VolumeFile, stored_bytes
 from morphogen.problems import Problem, printable
 from morphogen.progress import track
 from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
 
 MANIFEST = "manifest.json"
+
+IN_MEMORY_BYTES = 2**30
+"""Pixels of a set that are read into memory at once, in bytes; of larger sets all that can stay on disk does.
+
+A fixed number and no share of the memory that a machine has: the same set has the same fingerprint everywhere.
+"""
+
+_MOST_COMPRESSED = 64  # how many times smaller the files of a large set may be than its pixels
 
 
 class ManifestEntry(BaseModel):
@@ -74,7 +84,10 @@ def read_images(
     grey: bool = False,
     files: str = "*",
 ) -> Pictures:
-    """Read an image, a volume or a folder of images, whole and checked.
+    """Read an image, a volume or a folder of images, checked.
+
+    Sets of at most ``IN_MEMORY_BYTES`` of pixels are read whole. Of larger ones, whatever is in a format that can be
+    read by blocks stays on disk, and is read where it is looked at (``stored_pixels``).
 
     Args:
         path: image file, volume, or folder of them; ``scan.h5:/path/inside`` names what is read of a file that holds
@@ -116,10 +129,11 @@ def read_images(
     pictures: list[Picture] = []
     levels: list[NDArray[np.generic] | None] = []
     brightest = 0.0
+    on_disk = _kept_on_disk(found, inside)
     for file in track(found, f"Reading {printable(path.name)}"):
         known = entries[file.parent].get(file.name, ())
         mask_file = masks[file.parent].get(stem_of(file))
-        planes = _read_planes(file, axis, inside)
+        planes = _read_planes(file, axis, inside) if file not in on_disk else _stored_planes(on_disk[file], axis)
         drawn = _read_masks(mask_file, planes, file, axis) if mask_file is not None else [None] * len(planes)
         if len(known) > 1 and len(known) != len(planes):
             raise Problem(
@@ -134,13 +148,13 @@ def read_images(
                 picture, labels[file], classes.get(file.parent), named=entry is None and expression is None
             )
             if mask is not None:
-                brightest = max(brightest, float(mask.max()))
+                brightest = max(brightest, _brightest(mask))
                 mask = _shrunk(mask, shrink, file) if shrink > 1 else mask
             pictures.append(_in_grey(picture) if grey else picture)
             levels.append(mask)
     return Pictures(
         (
-            picture if mask is None else replace(picture, mask=mask[0] > brightest / 2)
+            picture if mask is None else replace(picture, mask=_above(mask, brightest / 2))
             for picture, mask in zip(pictures, levels, strict=True)
         ),
         name=str(path),
@@ -443,6 +457,45 @@ def _read_planes(file: Path, axis: int, inside: str | None = None) -> list[Plane
     return planes
 
 
+def _kept_on_disk(files: Sequence[Path], inside: str | None) -> dict[Path, VolumeFile]:
+    """Those of the files of a set that stay on disk, opened: all that can, where the whole is large; else none."""
+    able = [file for file in files if hasattr(format_of(ending_of(file)), "open_volume")]
+    if sum(stored_bytes(file) for file in able) * _MOST_COMPRESSED <= IN_MEMORY_BYTES:
+        return {}
+    opened = {file: VolumeFile(file, format_of(ending_of(file)), inside) for file in able}
+    return opened if sum(volume.nbytes for volume in opened.values()) > IN_MEMORY_BYTES else {}
+
+
+def _stored_planes(volume: VolumeFile, axis: int) -> list[Plane]:
+    """The slices of a volume that stays on disk.
+
+    Raises:
+        Problem: float pixels that are no numbers; to know it, they are all looked at once.
+    """
+    if volume.dtype.kind == "f" and (missing := volume.grey_levels().not_numbers):
+        raise Problem(
+            f"{volume.path} has {missing:,} pixels that are NaN or infinite", do="fill or crop them before use"
+        )
+    if volume.shape[0] == 1:
+        return [Plane(as_pixels(StoredPixels(volume, 0, 0)), volume.spacing_um[1:])]
+    spacing = [s for i, s in enumerate(volume.spacing_um) if i != axis]
+    return [
+        Plane(as_pixels(StoredPixels(volume, axis, k)), (spacing[0], spacing[1]), slice=k)
+        for k in range(volume.shape[axis])
+    ]
+
+
+def _brightest(mask: NDArray[np.generic]) -> float:
+    on_disk = stored(mask)
+    return float(mask.max()) if on_disk is None else on_disk.file.grey_levels().high
+
+
+def _above(mask: NDArray[np.generic], level: float) -> NDArray[np.bool_]:
+    """Where a mask ``(channels, height, width)`` is above a level, in its brightest channel."""
+    on_disk = stored(mask)
+    return mask.max(axis=0) > level if on_disk is None else as_mask(StoredMask(on_disk, level))
+
+
 def _mask_files(folder: Path) -> dict[str, Path]:
     """The masks beside a folder of images, by the names of the files without their endings."""
     beside = folder.parent / "masks"
@@ -455,8 +508,11 @@ def _mask_files(folder: Path) -> dict[str, Path]:
 
 
 def _read_masks(mask_file: Path, planes: Sequence[Plane], file: Path, axis: int) -> list[NDArray[np.generic]]:
-    """Grey levels of the mask of each plane, ``(1, height, width)``; of a colour file the brightest channel."""
-    found = [plane.pixels.max(axis=0, keepdims=True) for plane in _read_planes(mask_file, axis)]
+    """Grey levels of the mask of each plane, ``(channels, height, width)``; on disk where its image is."""
+    if planes and stored(planes[0].pixels) is not None and hasattr(format_of(ending_of(mask_file)), "open_volume"):
+        found = [plane.pixels for plane in _stored_planes(VolumeFile(mask_file, format_of(ending_of(mask_file))), axis)]
+    else:
+        found = [plane.pixels.max(axis=0, keepdims=True) for plane in _read_planes(mask_file, axis)]
     sizes, expected = [m.shape[1:] for m in found], [p.pixels.shape[1:] for p in planes]
     if sizes != expected:
         raise Problem(f"{mask_file} does not fit {file}: {sizes[:1]} and {expected[:1]} pixels", do="replace the mask")
@@ -508,6 +564,9 @@ def _labelled(picture: Picture, labels: Mapping[str, Label], of_class: str | Non
 
 
 def _in_grey(picture: Picture) -> Picture:
+    on_disk = stored(picture.pixels)
+    if on_disk is not None:
+        return replace(picture, pixels=as_pixels(on_disk.in_grey()))
     luminance = picture.grey[None]
     rounded = np.rint(luminance) if picture.pixels.dtype.kind == "u" else luminance
     return replace(picture, pixels=rounded.astype(picture.pixels.dtype))
@@ -518,6 +577,9 @@ def _shrunk(pixels: NDArray[np.generic], factor: int, file: Path) -> NDArray[np.
     channels, height, width = pixels.shape
     if min(height, width) < factor:
         raise Problem(f"{file} is only {height} x {width}", do=f"shrink by less than {factor}")
+    on_disk = stored(pixels)
+    if on_disk is not None:
+        return as_pixels(on_disk.shrunk(factor))
     height, width = height // factor, width // factor
     squares = pixels[:, : height * factor, : width * factor].reshape(channels, height, factor, width, factor)
     mean = squares.mean(axis=(2, 4), dtype=np.float64)

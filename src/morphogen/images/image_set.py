@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from morphogen.images.picture import Picture
+from morphogen.images.stored_pixels import levels_on_disk, stored, stored_mask
 from morphogen.problems import Problem
 
 
@@ -31,7 +33,7 @@ class ImageSet(Protocol):
 
 
 class Pictures:
-    """An image set in memory.
+    """An image set: its pictures in a row, their pixels in memory or on disk (``stored_pixels``).
 
     Args:
         pictures: at least one picture, all with the same channels and pixel type.
@@ -70,15 +72,26 @@ class Pictures:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of pixels, masks, shapes, types, spacing and specimens, in order; 16 hex digits."""
+        """SHA-256 of pixels, masks, shapes, types, spacing and specimens, in order; 16 hex digits.
+
+        Of pixels on disk the hash of the contents of their volume enters, and their place in it: the volume is read
+        once, in the order of storage, whatever the axis (``volume_file``). So it is another fingerprint than that of
+        the same pixels in memory; which of the two a set has depends on its size alone (``folders.IN_MEMORY_BYTES``).
+        """
         digest = hashlib.sha256()
         for picture in self._pictures:
             digest.update(
                 f"{picture.pixels.shape}{picture.pixels.dtype.str}{picture.spacing_um}"
                 f"{picture.origin.specimen}".encode()
             )
-            digest.update(np.ascontiguousarray(picture.pixels).tobytes())
-            if picture.mask is not None:
+            on_disk, mask_on_disk = stored(picture.pixels), stored_mask(picture.mask)
+            if on_disk is None:
+                digest.update(np.ascontiguousarray(picture.pixels).tobytes())
+            else:
+                digest.update(on_disk.identity.encode())
+            if mask_on_disk is not None:
+                digest.update(f"mask{mask_on_disk.level}{mask_on_disk.pixels.identity}".encode())
+            elif picture.mask is not None:
                 digest.update(b"mask" + np.packbits(picture.mask).tobytes())
         return digest.hexdigest()[:16]
 
@@ -106,6 +119,16 @@ def common_size(images: ImageSet, name: str = "images") -> tuple[int, int]:
             do="cut them to fields of one size first",
         )
     return sizes.pop()
+
+
+def grey_levels(images: ImageSet) -> NDArray[np.float64]:
+    """The grey levels of all pixels of a set; of volumes on disk about a million that stand for all.
+
+    Of these every level that occurs is there, each about as often as its share says.
+    """
+    in_memory = [picture.grey.ravel() for picture in images if stored(picture.pixels) is None]
+    on_disk = levels_on_disk(picture.pixels for picture in images)
+    return np.concatenate([*in_memory, *(found.standing_for_all() for found in on_disk)])
 
 
 def of_equal_size(images: ImageSet, at_most: int) -> Iterator[list[Picture]]:

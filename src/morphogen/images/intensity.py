@@ -3,15 +3,21 @@
 It is linear, stored with every run, and inverted on the way out, so that a 16 bit set gives 16 bit
 images on the same intensity scale. The range is declared once, from the training images, and never
 guessed again from anything that was generated.
+
+Of volumes that stay on disk the range comes from one pass over what is trained on, and percentiles from its histogram:
+exact for integers, from a million pixels spread evenly for floats.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from morphogen.images.picture import Picture
+from morphogen.images.stored_pixels import levels_on_disk, stored
+from morphogen.images.volume_file import GreyLevels
 from morphogen.problems import Problem
 
 
@@ -49,12 +55,17 @@ class IntensityMap(BaseModel):
             Problem: all pixels have the same value.
         """
         pictures = list(pictures)
-        if clip_percent > 0:
-            values = np.concatenate([p.pixels.reshape(-1)[:: _stride(p)] for p in pictures])
-            low, high = np.percentile(values, (clip_percent, 100 - clip_percent))
+        on_disk = levels_on_disk(p.pixels for p in pictures)
+        in_memory = [p for p in pictures if stored(p.pixels) is None]
+        if clip_percent > 0 and on_disk:
+            values, counts = np.unique(_sample(in_memory), return_counts=True)
+            rest = [GreyLevels(values[0], values[-1], values.astype(np.float64), counts)] if in_memory else []
+            low, high = GreyLevels.together([*on_disk, *rest]).percentiles(clip_percent, 100 - clip_percent)
+        elif clip_percent > 0:
+            low, high = np.percentile(_sample(in_memory), (clip_percent, 100 - clip_percent))
         else:
-            low = min(p.pixels.min() for p in pictures)
-            high = max(p.pixels.max() for p in pictures)
+            low = min([*(p.pixels.min() for p in in_memory), *(found.low for found in on_disk)])
+            high = max([*(p.pixels.max() for p in in_memory), *(found.high for found in on_disk)])
         if not high > low:
             raise Problem(
                 f"all pixels of {pictures[0].origin.source or 'the images'} have the value {low:g}",
@@ -78,6 +89,11 @@ class IntensityMap(BaseModel):
             limits = np.iinfo(dtype)
             return np.clip(np.rint(grey), limits.min, limits.max).astype(dtype)
         return grey.astype(dtype)
+
+
+def _sample(pictures: Sequence[Picture]) -> NDArray[Any]:
+    parts = [p.pixels.reshape(-1)[:: _stride(p)] for p in pictures]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _stride(picture: Picture) -> int:

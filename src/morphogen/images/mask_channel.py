@@ -13,6 +13,9 @@ from scipy.ndimage import distance_transform_edt
 WIDTH_PX = 2.0
 """Distance from the border at which the channel is as sure as it gets."""
 
+MASK_MARGIN_PX = 3
+"""What lies beyond so many pixels around a crop does not change the channel in it."""
+
 
 def channel_of_mask(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """A mask ``(height, width)`` as a channel ``(1, height, width)`` in [-1, 1]; positive where the mask is true."""

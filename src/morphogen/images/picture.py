@@ -9,6 +9,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from morphogen.images.stored_pixels import as_mask, as_pixels, stored, stored_mask
+
 Label = str | float
 
 PIXEL_TYPES = (np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32"))
@@ -52,7 +54,8 @@ class Picture:
     """One image.
 
     Attributes:
-        pixels: ``(channels, height, width)``, 1 to 4 channels, uint8, uint16 or float32, as measured.
+        pixels: ``(channels, height, width)``, 1 to 4 channels, uint8, uint16 or float32, as measured;
+            in memory, or on disk and read where it is looked at (``stored_pixels``).
         spacing_um: height and width of a pixel in micrometres; NaN where unknown, never guessed.
         origin: where it comes from.
         labels: what is known of it, such as a caption or a porosity.
@@ -100,12 +103,27 @@ class Picture:
         if top < 0 or left < 0 or top + height > self.size[0] or left + width > self.size[1]:
             raise ValueError(f"crop {top, left, height, width} leaves a picture of {self.size}")
         above, before = self.origin.region[:2] if self.origin.region else (0, 0)
-        return replace(
-            self,
-            pixels=self.pixels[:, top : top + height, left : left + width],
-            mask=None if self.mask is None else self.mask[top : top + height, left : left + width],
-            origin=replace(self.origin, region=(above + top, before + left, height, width)),
+        on_disk, mask_on_disk = stored(self.pixels), stored_mask(self.mask)
+        pixels = (
+            self.pixels[:, top : top + height, left : left + width]
+            if on_disk is None
+            else as_pixels(on_disk.crop(top, left, height, width))
         )
+        mask = (
+            None
+            if self.mask is None or mask_on_disk is not None
+            else self.mask[top : top + height, left : left + width]
+        )
+        if mask_on_disk is not None:
+            mask = as_mask(mask_on_disk.crop(top, left, height, width))
+        origin = replace(self.origin, region=(above + top, before + left, height, width))
+        return replace(self, pixels=pixels, mask=mask, origin=origin)
+
+    def in_memory(self) -> "Picture":
+        """The same with pixels and mask in memory, read now where they were on disk."""
+        if stored(self.pixels) is None and stored_mask(self.mask) is None:
+            return self
+        return replace(self, pixels=np.asarray(self.pixels), mask=None if self.mask is None else np.asarray(self.mask))
 
 
 def stored_spacing(spacing_um: tuple[float, float]) -> tuple[float | None, float | None]:

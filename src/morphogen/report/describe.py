@@ -13,7 +13,7 @@ from morphogen.evaluation.records import Record
 from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.images.cropping import independent_fields, require_room
-from morphogen.images.image_set import ImageSet
+from morphogen.images.image_set import ImageSet, grey_levels
 from morphogen.images.splitting import split
 from morphogen.problems import Problem
 from morphogen.specimens.specimen import Specimen
@@ -97,7 +97,7 @@ def describe(
     """
     kind = kind_of_specimen(specimen)
     require_room(images, crop)
-    grey = np.concatenate([picture.grey.ravel() for picture in images])
+    grey = grey_levels(images)
     low, high = float(grey.min()), float(grey.max())
     first = images[0]
     limits = {"uint8": (0, 255), "uint16": (0, 65535)}.get(first.pixels.dtype.name)

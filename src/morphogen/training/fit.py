@@ -8,7 +8,7 @@ for bit where the stopped one would have gone.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from morphogen.mathematics.randomness import Randomness
-from morphogen.methods.method import Batch, Phase, Trainable
+from morphogen.methods.method import Phase, Trainable
+from morphogen.training.ahead import Ahead, Batches
 from morphogen.training.weight_averaging import AveragedWeights
 
 _NOISE = 1000  # streams of phase i have purpose _NOISE + i: kept apart from crops and from samples
@@ -82,6 +83,8 @@ class StepReport:
     fraction: float
     losses: dict[str, float]
     gradient_norms: dict[str, float] = field(default_factory=dict)
+    waited: float = 0.0
+    """Seconds of this step in which it waited for its images."""
 
 
 class NotFiniteError(Exception):
@@ -125,15 +128,16 @@ def _images_learnt(optimiser: torch.optim.Adam, batch_size: int) -> int:
 
 def fit(
     method: Trainable,
-    batches: Callable[[int, int], Batch],
+    batches: Batches,
     plan: Plan,
     state: TrainingState,
     accelerator: Accelerator,
-) -> Iterator[StepReport]:
+) -> Generator[StepReport, None, None]:
     """Train until the budget is used up; the caller owns logging, saving and stopping.
 
-    A generator: a report after every step, and nothing is in flight between two steps, so that leaving
-    the iteration anywhere leaves ``method`` and ``state`` whole.
+    A generator: a report after every step, and nothing that changes anything is in flight between two steps, so that
+    leaving the iteration anywhere leaves ``method`` and ``state`` whole. What is in flight is the next batch
+    (``ahead``).
 
     Args:
         method: on the accelerator's device; changed in place.
@@ -145,13 +149,27 @@ def fit(
     Raises:
         NotFiniteError: a loss or gradient became NaN or infinite.
     """
+    with Ahead(batches, method.settings.batch_size) as ahead:
+        yield from _steps(method, batches, ahead, plan, state, accelerator)
+
+
+def _steps(
+    method: Trainable,
+    batches: Batches,
+    ahead: Ahead,
+    plan: Plan,
+    state: TrainingState,
+    accelerator: Accelerator,
+) -> Generator[StepReport, None, None]:
     count = method.settings.batch_size // accelerator.num_processes
     started = time.perf_counter() - state.seconds
     begun: set[str] = set()
     method.train()
     while not state.finished:
         first = state.images_seen + accelerator.process_index * count
-        batch = batches(first, count).to(accelerator.device)
+        waited_before = ahead.waited
+        last = plan.images is not None and state.images_seen + method.settings.batch_size >= plan.images
+        batch = ahead(first, count, last=last).to(accelerator.device)
         torch.manual_seed(_seed_of_step(plan.seed, state.images_seen))  # for dropout and its like
         fraction = plan.fraction(state.seconds, state.images_seen)
         losses: dict[str, Tensor] = {}
@@ -197,6 +215,7 @@ def fit(
             fraction,
             {name: float(value) for name, value in losses.items()},
             {name: float(value) for name, value in norms.items()},
+            ahead.waited - waited_before,
         )
 
 

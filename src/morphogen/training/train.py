@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,8 @@ from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import new_folder, require_space, write_text_whole
 
 REPORT_EVERY_SECONDS = 0.5
+WAITING_TO_TELL = 0.05
+"""Share of the time from which on it is said on the terminal that steps wait for their images."""
 PREPARATION_CROPS = 256
 """Crops from which a method measures what it must know of the data."""
 SEEN_CONDITIONS = 512
@@ -224,18 +226,19 @@ def train(
             model.get_submodule(name).compile()
     last_saved = state.seconds
     problem: DivergedError | None = None
-    with _Journal(run, plan, accelerator, state.images_seen) as journal, stop_between_steps() as stop:
+    with _Journal(run, plan, accelerator, state.images_seen, state.seconds) as journal, stop_between_steps() as stop:
         try:
-            for report in fit(model, batches, plan, state, accelerator):
-                journal.write(report)
-                if on_report is not None:
-                    on_report(report)
-                due = state.seconds - last_saved >= plan.save_every_seconds
-                if accelerator.is_main_process and (due or stop.is_set()) and not state.finished:
-                    run.save_state(model, state)
-                    last_saved = state.seconds
-                if _any_process(stop.is_set(), accelerator):
-                    break
+            with closing(fit(model, batches, plan, state, accelerator)) as steps:
+                for report in steps:
+                    journal.write(report)
+                    if on_report is not None:
+                        on_report(report)
+                    due = state.seconds - last_saved >= plan.save_every_seconds
+                    if accelerator.is_main_process and (due or stop.is_set()) and not state.finished:
+                        run.save_state(model, state)
+                        last_saved = state.seconds
+                    if _any_process(stop.is_set(), accelerator):
+                        break
         except NotFiniteError as error:
             # No weight has taken in the bad number, so what is in memory will do where no checkpoint was written.
             if accelerator.is_main_process and not run.has_state:
@@ -687,12 +690,13 @@ def _require_no_way_back(model: ImageLearner, state: TrainingState, plan: Plan, 
 class _Journal:
     """Progress on the terminal, in progress.jsonl and for TensorBoard; on the main process only."""
 
-    def __init__(self, run: Run, plan: Plan, accelerator: Accelerator, images_seen: int) -> None:
+    def __init__(self, run: Run, plan: Plan, accelerator: Accelerator, images_seen: int, seconds: float) -> None:
         self.run, self.plan = run, plan
         self.main = accelerator.is_main_process
         self.images_seen = images_seen
         self.last_written = -REPORT_EVERY_SECONDS
         self.sums: dict[str, tuple[float, int]] = {}
+        self.waited, self.told_until = 0.0, seconds  # of which steps waited for their images since the last line
 
     def __enter__(self) -> "_Journal":
         if not self.main:
@@ -724,12 +728,15 @@ class _Journal:
         """Take in a report; what is written is the mean since the last line."""
         if not self.main:
             return
+        self.waited += report.waited
         for name, value in report.losses.items():
             total, count = self.sums.get(name, (0.0, 0))
             self.sums[name] = (total + value, count + 1)
         if report.seconds - self.last_written < REPORT_EVERY_SECONDS and report.fraction < 1:
             return
-        self.last_written = report.seconds
+        waiting = self.waited / max(report.seconds - self.told_until, 1e-9)
+        self.last_written = self.told_until = report.seconds
+        self.waited = 0.0
         losses = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums = {}
         line = {
@@ -738,12 +745,15 @@ class _Journal:
             "seconds": round(report.seconds, 3),
             "losses": {name: round(value, 6) for name, value in losses.items()},
             "gradient_norms": {name: round(value, 6) for name, value in report.gradient_norms.items()},
+            "waiting": round(waiting, 4),
         }
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
         for name, value in losses.items():
             self.tensorboard.add_scalar(f"loss/{name}", value, report.images_seen)
         shown = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        if waiting >= WAITING_TO_TELL:
+            shown += f"  waiting for images {waiting:.0%}"
         self.bar.update(self.task, completed=report.fraction, losses=shown)
 
     def __exit__(self, *_: object) -> None:
