@@ -1,9 +1,10 @@
 """Phantoms: images whose answer is known, because their geometry was chosen before they were photographed.
 
-Each kind is one file beside this one. It holds ``KIND``, the name; ``SPACING_UM``, a pixel size that suits
-its default parameters; ``VARIATION``, the modest ranges from which ``phantoms`` draws what was not given;
+Each kind is one file beside this one. It holds ``KIND``, the name, by which it is known; ``SPACING_UM``, a pixel size
+that suits its default parameters; ``VARIATION``, the modest ranges from which ``phantoms`` draws what was not given;
 ``Settings``, its typed parameters; and ``scene``, which draws exact geometry into a ``Scene``. Lengths are
-physical (micrometres or millimetres), so a finer spacing shows more of the same thing.
+physical (micrometres or millimetres), so a finer spacing shows more of the same thing. A kind that has depth also draws
+a ``Solid`` (see ``solid``).
 
 The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera draw from
 streams of their own: another camera photographs the same geometry. ``coupled`` gives every use of chance in the
@@ -28,7 +29,6 @@ from morphogen.mathematics.randomness import NamedStreams, Source, numpy_generat
 from morphogen.phantoms.camera import Camera, PixelType
 from morphogen.problems import Problem, as_problem
 
-_NOT_KINDS = {"phantom", "camera", "edits"}
 _VARIATION, _GEOMETRY, _CAMERA, _COUPLED = range(30, 34)  # purposes of the random streams, apart from all others
 
 
@@ -260,9 +260,9 @@ class _Kind(Protocol):
 def _modules() -> dict[str, _Kind]:
     import morphogen.phantoms as package
 
-    files = [m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_KINDS]
-    loaded = [cast(_Kind, importlib.import_module(f"morphogen.phantoms.{file}")) for file in files]
-    return {module.KIND: module for module in loaded}
+    files = [m.name for m in pkgutil.iter_modules(package.__path__)]
+    loaded = [importlib.import_module(f"morphogen.phantoms.{file}") for file in files]
+    return {module.KIND: cast(_Kind, module) for module in loaded if hasattr(module, "KIND")}
 
 
 def _module(kind: str) -> _Kind:
