@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from morphogen.mathematics.gaussian_fields import matern, stationary_field
 from morphogen.mathematics.randomness import Source, stream
+from morphogen.phantoms.bodies import Grains, first_cover
 
 Floats = NDArray[np.float64]
 
@@ -53,55 +54,6 @@ class Beds:
         return np.floor(along / self.thickness_um).astype(np.intp) % 2
 
 
-def voxel_centres(shape: tuple[int, int, int], spacing_um: float) -> tuple[Floats, Floats, Floats]:
-    """Coordinates of the centres of voxels, as open arrays for depth, height and width."""
-    z, y, x = ((np.arange(n) + 0.5) * spacing_um for n in shape)
-    return z[:, None, None], y[None, :, None], x[None, None, :]
-
-
-def images_in_window(centres: Floats, reach: Floats, box: Floats, window: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """The images on a torus of bodies that can reach into a window at its origin: their bodies, and their centres.
-
-    Args:
-        centres: ``(n, 3)``, in the box.
-        reach: ``(n, 3)`` or ``(n, 1)``, how far a body reaches from its centre along each axis.
-        box: ``(3,)``, sides of the torus; infinite where it is none.
-        window: ``(3,)``.
-    """
-    owners, places = [], []
-    reach = np.broadcast_to(reach, centres.shape)
-    turns = []
-    for k in range(3):
-        farthest = reach[:, k].max(initial=0)
-        before = math.ceil((farthest + centres[:, k].max(initial=0)) / box[k])
-        turns.append(range(-before, math.ceil((window[k] + farthest) / box[k]) + 1) if np.isfinite(box[k]) else [0])
-    for shift in np.stack(np.meshgrid(*turns, indexing="ij"), -1).reshape(-1, 3):
-        moved = centres + np.where(np.isfinite(box), shift * np.where(np.isfinite(box), box, 0), 0)
-        meets = ((moved + reach > 0) & (moved - reach < window)).all(1)
-        owners.append(np.flatnonzero(meets))
-        places.append(moved[meets])
-    return np.concatenate(owners), np.concatenate(places)
-
-
-def gauge_of_balls(
-    centres: Floats, radii: Floats, shape: tuple[int, int, int], spacing_um: float
-) -> NDArray[np.float32]:
-    """At each voxel the least distance from a centre over the radius of that ball, at most 2: ``shape`` float32."""
-    gauge = np.full(shape, 2.0, dtype=np.float32)
-    z, y, x = (c.ravel() for c in voxel_centres(shape, spacing_um))
-    low = np.ceil((centres - radii[:, None]) / spacing_um - 0.5).clip(0).astype(int)
-    high = np.floor((centres + radii[:, None]) / spacing_um + 0.5).clip(0).astype(int)
-    for (cz, cy, cx), r, a, b in zip(centres, radii, low, high, strict=True):
-        place = tuple(slice(i, j) for i, j in zip(a, b, strict=True))
-        squared = (
-            ((z[place[0]] - cz) / r)[:, None, None] ** 2
-            + ((y[place[1]] - cy) / r)[None, :, None] ** 2
-            + ((x[place[2]] - cx) / r)[None, None, :] ** 2
-        )
-        np.minimum(gauge[place], np.sqrt(squared), out=gauge[place], casting="same_kind")
-    return gauge
-
-
 def vugs(
     fraction: float, radius_um: float, exact: bool, shape: tuple[int, int, int], spacing_um: float, source: Source
 ) -> tuple[NDArray[np.bool_], Floats]:
@@ -128,13 +80,18 @@ def vugs(
     def throw(count: int) -> Floats:
         return np.asarray(chance.uniform(-radius_um, window + radius_um, (count, 3)))
 
+    def inside(balls: Floats) -> NDArray[np.bool_]:
+        count = len(balls)
+        grains = Grains(balls, np.full(count, radius_um), np.tile([1.0, 0.0, 0.0], (count, 1)), 1.0)
+        return first_cover(grains, shape, spacing_um) < count
+
     if not exact:
         centres = throw(int(chance.poisson(expected)))
-        return gauge_of_balls(centres, np.full(len(centres), radius_um), shape, spacing_um) <= 1, centres
+        return inside(centres), centres
     centres, covered, before = np.empty((0, 3)), np.zeros(shape, dtype=np.bool_), 0.0
     while True:
         one = throw(1)
-        more = covered | (gauge_of_balls(one, np.array([radius_um]), shape, spacing_um) <= 1)
+        more = covered | inside(one)
         after = float(more.mean())
         if after >= fraction:
             nearer = after - fraction < fraction - before

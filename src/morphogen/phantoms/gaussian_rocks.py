@@ -18,7 +18,8 @@ from pydantic import Field
 
 from morphogen.mathematics.gaussian_fields import level_of
 from morphogen.mathematics.randomness import Source, stream
-from morphogen.phantoms.bedding import Beds, gaussian_field, minerals_of_places, voxel_centres, vugs
+from morphogen.phantoms.bedding import Beds, gaussian_field, minerals_of_places, vugs
+from morphogen.phantoms.bodies import voxel_centres
 from morphogen.phantoms.phantom import Scene
 from morphogen.phantoms.rocks import (
     EMPTY,

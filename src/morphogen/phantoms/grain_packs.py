@@ -21,8 +21,7 @@ one.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated
 
@@ -34,14 +33,8 @@ from morphogen.mathematics.boolean_model import intensity
 from morphogen.mathematics.contacts import between_ellipsoids
 from morphogen.mathematics.directions import fisher_directions, orientation_tensor
 from morphogen.mathematics.randomness import Source, stream
-from morphogen.phantoms.bedding import (
-    Beds,
-    images_in_window,
-    minerals_of_grains,
-    minerals_of_places,
-    voxel_centres,
-    vugs,
-)
+from morphogen.phantoms.bedding import Beds, minerals_of_grains, minerals_of_places, vugs
+from morphogen.phantoms.bodies import Grains, first_cover, gauge_of, images_in_window
 from morphogen.phantoms.packing import Contact, pack, rattled
 from morphogen.phantoms.phantom import Scene
 from morphogen.phantoms.rocks import (
@@ -97,50 +90,6 @@ class Settings(RockSettings):
     mineral_length_um: Annotated[
         float, Field(ge=0, le=1e6, description="0: each grain is one mineral; else correlation length of the minerals")
     ] = 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Grains:
-    """Grains, lengths in micrometres.
-
-    Attributes:
-        centres: ``(n, 3)`` depth, height and width.
-        radii: ``(n,)``, of spheres of their volume.
-        axes: ``(n, 3)``, unit vectors of their axes of revolution.
-        aspect_ratio: axis of revolution over the others.
-    """
-
-    centres: Floats
-    radii: Floats
-    axes: Floats
-    aspect_ratio: float
-
-    @property
-    def along(self) -> Floats:
-        """Half of the axis of revolution, ``(n,)``."""
-        return np.asarray(self.radii * self.aspect_ratio ** (2 / 3))
-
-    @property
-    def across(self) -> Floats:
-        """Half of the other axes, ``(n,)``."""
-        return np.asarray(self.radii * self.aspect_ratio ** (-1 / 3))
-
-    @property
-    def reach(self) -> Floats:
-        """How far a grain reaches from its centre along each coordinate, ``(n, 3)``."""
-        across = self.across[:, None] ** 2
-        return np.sqrt(across + (self.along[:, None] ** 2 - across) * self.axes**2)
-
-    def matrices(self) -> Floats:
-        """Squared half axes as matrices, ``(n, 3, 3)``."""
-        across = self.across[:, None, None] ** 2
-        outer = self.axes[:, :, None] * self.axes[:, None, :]
-        return np.asarray(across * np.eye(3) + (self.along[:, None, None] ** 2 - across) * outer)
-
-    def of(self, chosen: NDArray[np.intp] | slice, centres: Floats | None = None) -> "Grains":
-        """Some of them, at other places where these are given."""
-        places = self.centres[chosen] if centres is None else centres
-        return Grains(places, self.radii[chosen], self.axes[chosen], self.aspect_ratio)
 
 
 def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
@@ -307,12 +256,12 @@ def _throw(
     open_ = ~hollow
     if not settings.exact:
         grains = throw(int(stream(source, "count").poisson(expected)))
-        return grains, _first_cover(grains, shape, spacing_um), settings.grain_radius_um
+        return grains, first_cover(grains, shape, spacing_um), settings.grain_radius_um
     grains = throw(math.ceil(1.1 * expected) + 10)
-    first = _first_cover(grains, shape, spacing_um)
+    first = first_cover(grains, shape, spacing_um)
     while (open_ & (first == len(grains.radii))).mean() + hollow.mean() > settings.porosity:
         more = throw(math.ceil(0.2 * expected) + 10)
-        behind = _first_cover(more, shape, spacing_um) + np.int32(len(grains.radii))
+        behind = first_cover(more, shape, spacing_um) + np.int32(len(grains.radii))
         first = np.where(first < len(grains.radii), first, behind)
         grains = Grains(*(np.concatenate([getattr(grains, n), getattr(more, n)]) for n in ("centres", "radii", "axes")),
                         settings.aspect_ratio)  # fmt: skip
@@ -380,7 +329,7 @@ def _packed(
     mean_radius = float(grains.radii.mean())
     owners, centres = images_in_window(grains.centres, grains.reach * least, box, window)
     grains = grains.of(owners, centres)
-    gauge, owner = _gauge(grains, shape, spacing_um, least)
+    gauge, owner = gauge_of(grains, shape, spacing_um, least)
     scale = 1.0
     if settings.exact:
         wanted = round((1 - settings.porosity) * gauge.size)
@@ -424,49 +373,3 @@ def _nearest_plane(grains: Grains, box: Floats, density: float) -> float:
         away = np.minimum(away, box[0] - away) / half
         share[k] = (cut * np.maximum(1 - away**2, 0)).sum() / (box[1] * box[2])
     return float(levels[int(np.argmin(np.abs(share - density)))])
-
-
-def _first_cover(grains: Grains, shape: tuple[int, int, int], spacing_um: float) -> NDArray[np.int32]:
-    """Index of the first grain that covers the centre of each voxel; their number where none does."""
-    count = len(grains.radii)
-    first = np.full(shape, count, dtype=np.int32)
-    for index, place, squared in _patches(grains, shape, spacing_um, 1.0):
-        patch = first[place]
-        patch[(squared < 1) & (patch > index)] = index
-    return first
-
-
-def _gauge(
-    grains: Grains, shape: tuple[int, int, int], spacing_um: float, largest: float
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """At each voxel the factor on a grain that makes it reach there, at most 2, and which grain that is."""
-    gauge = np.full(shape, 2.0, dtype=np.float32)
-    owner = np.full(shape, len(grains.radii), dtype=np.int32)
-    for index, place, squared in _patches(grains, shape, spacing_um, largest):
-        factor = np.sqrt(squared)
-        nearer = factor < np.minimum(gauge[place], np.float32(largest + 1e-6))
-        gauge[place][nearer] = factor[nearer]
-        owner[place][nearer] = index
-    return gauge, owner
-
-
-def _patches(
-    grains: Grains, shape: tuple[int, int, int], spacing_um: float, largest: float
-) -> Iterator[tuple[int, tuple[slice, ...], NDArray[np.float32]]]:
-    """For each grain: index, its box of voxels, and there the squared factor on it that makes it reach."""
-    z, y, x = (c.ravel().astype(np.float32) for c in voxel_centres(shape, spacing_um))
-    reach = grains.reach * largest
-    low = np.ceil((grains.centres - reach) / spacing_um - 0.5).clip(0).astype(int)
-    high = np.floor((grains.centres + reach) / spacing_um + 0.5).clip(0).astype(int)
-    across = (1 / grains.across**2).astype(np.float32)
-    along = (1 / grains.along**2 - 1 / grains.across**2).astype(np.float32)
-    sphere = grains.aspect_ratio == 1
-    centres, axes = grains.centres.astype(np.float32), grains.axes.astype(np.float32)
-    for index in np.flatnonzero((low < high).all(1) & (low < np.array(shape)).all(1)):
-        place = tuple(slice(a, b) for a, b in zip(low[index], high[index], strict=True))
-        dz, dy, dx = (c[p] - o for c, p, o in zip((z, y, x), place, centres[index], strict=True))
-        squared = ((dz * dz)[:, None, None] + (dy * dy)[:, None] + dx * dx) * across[index]
-        if not sphere:
-            uz, uy, ux = axes[index]
-            squared += (((dz * uz)[:, None, None] + (dy * uy)[:, None]) + dx * ux) ** 2 * along[index]
-        yield int(index), place, squared

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from morphogen.phantoms.bedding import Beds, voxel_centres
+from morphogen.phantoms.bedding import Beds
+from morphogen.phantoms.bodies import voxel_centres
 from morphogen.phantoms.phantom import KindSettings
 from morphogen.problems import Problem
 
