@@ -57,7 +57,7 @@ VARIATION: Mapping[str, tuple[float, float]] = {
 PARALLEL = 1e5  # kappa from which all fibers are drawn parallel
 LARGEST_TILT_COSINE = 0.5  # of continuous fibers
 LARGEST_BUNDLE = 4_000
-PLACES_TRIED, COARSE = 24, 6_000  # windows on the torus that are compared, on about so many voxels
+PLACES_TRIED, COARSE = 48, 6_000  # windows on the torus that are compared, on about so many voxels
 
 Floats = NDArray[np.float64]
 

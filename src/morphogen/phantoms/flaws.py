@@ -1,9 +1,9 @@
 """Composites: what they have in common, and their flaws, voids and cracks.
 
-Materials are the matrix (1) and the fiber (2); a flaw is empty (0). Voids are ellipsoids along the fibers, thrown
-into the matrix where it is widest, and only the matrix has them: fibers stand in their way, as in a resin that did
-not wet them. They are thrown until they have the asked share, and all are then made smaller by one factor that makes
-it exact to a voxel.
+Materials are the matrix (1) and the fibers (2, 3 ...); a flaw is empty (0). Voids are ellipsoids along the fibers,
+thrown into the matrix where it is widest, and only the matrix has them: fibers stand in their way, as in a resin that
+did not wet them. They are thrown until they have the asked share, and all are then made smaller by one factor that
+makes it exact to a voxel.
 
 A crack runs along the fibers, its trace across them a curve of length c, open by
 
@@ -32,7 +32,7 @@ from morphogen.phantoms.phantom import KindSettings
 from morphogen.problems import Problem
 
 MATERIALS = ("matrix", "fiber")
-PHASE, FRACTION = "fiber", "fiber_volume_fraction"
+PHASE, FRACTION = ("fiber",), "fiber_volume_fraction"
 GREYS, EMPTY = MappingProxyType({"matrix": 0.30, "fiber": 0.76}), 0.05
 FIBER = MATERIALS.index("fiber") + 1
 
@@ -84,7 +84,7 @@ def open_flaws(
 
     Args:
         settings: the flaws.
-        labels: ``(depth, height, width)``, 1 matrix, 2 fiber.
+        labels: ``(depth, height, width)``, 1 matrix, 2 and more fiber.
         axes: which way fibers run.
         spacing_um: side of a voxel.
         source: of all randomness.
@@ -144,7 +144,7 @@ def _voids(
     places = np.flatnonzero(matrix)
     # The radius of the sphere of a void's volume; `Grains` stretches it.
     radius = settings.void_diameter_um / 2 * settings.void_aspect ** (1 / 3)
-    fibers = cKDTree(np.argwhere(labels == FIBER)[::7]) if (labels == FIBER).any() else None
+    fibers = cKDTree(np.argwhere(labels >= FIBER)[::7]) if (labels >= FIBER).any() else None
     gauge = np.full(labels.shape, 2.0, dtype=np.float32)
     centres: list[Floats] = []
     while int((matrix & (gauge <= 1)).sum()) < wanted:
@@ -224,7 +224,7 @@ def _between_fibers(
     rows = np.floor((np.broadcast_to(down, labels.shape) - low[0]) / spacing_um).astype(int)
     columns = np.floor((np.broadcast_to(right, labels.shape) - low[1]) / spacing_um).astype(int)
     inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
-    fibers = np.bincount(rows[inside] * side + columns[inside], labels[inside] == FIBER, side * side)
+    fibers = np.bincount(rows[inside] * side + columns[inside], labels[inside] >= FIBER, side * side)
     voxels = np.bincount(rows[inside] * side + columns[inside], minlength=side * side)
     share = (fibers / np.maximum(voxels, 1)).reshape(side, side)
     share[(voxels == 0).reshape(side, side)] = 0.5  # beyond the window

@@ -15,7 +15,8 @@ from morphogen.phantoms.phantom import KindSettings
 from morphogen.problems import Problem
 
 MATERIALS = ("quartz", "feldspar", "dense mineral")
-PHASE, FRACTION = "pore", "porosity"
+PHASE: tuple[str, ...] = ()  # the pores
+FRACTION = "porosity"
 GREYS, EMPTY = MappingProxyType({"quartz": 0.58, "feldspar": 0.70, "dense mineral": 0.92}), 0.10
 
 

@@ -24,7 +24,7 @@ def section(
     spacing_um: float,
     source: Source,
     *,
-    phase: str,
+    phase: tuple[str, ...],
     greys: Mapping[str, float],
     empty: float,
     fraction: str,
@@ -37,7 +37,7 @@ def section(
         size: height and width in pixels.
         spacing_um: side of a pixel.
         source: of the texture.
-        phase: of interest: a material, or "pore" for what is empty.
+        phase: the materials of interest; none for what is empty.
         greys: reflectance of each material.
         empty: reflectance of what is empty.
         fraction: name of the parameter that is the share of the phase; it is told of the pixels.
@@ -45,8 +45,7 @@ def section(
     """
     fine = draw((1, FINER * size[0], FINER * size[1]), spacing_um / FINER)
     kinds = fine.labels[0]
-    label = 0 if phase == "pore" else fine.materials.index(phase) + 1
-    labels = (kinds[FINER // 2 :: FINER, FINER // 2 :: FINER] == label).astype(np.uint8)
+    labels = fine.mask(phase)[0, FINER // 2 :: FINER, FINER // 2 :: FINER].astype(np.uint8)
     grey = fine.painted(greys, empty)[0].reshape(size[0], FINER, size[1], FINER).mean((1, 3), dtype=np.float64)
     texture = gaussian_filter(stream(source, "texture").standard_normal(size), 1.5) * (2 * math.sqrt(math.pi) * 1.5)
     filled = np.clip(1 - (kinds == 0).reshape(size[0], FINER, size[1], FINER).mean((1, 3)), 0, 1)

@@ -63,7 +63,7 @@ class SolidKind(Kind, Protocol):
     """What the file of a kind with depth holds beside the rest."""
 
     MATERIALS: tuple[str, ...]
-    PHASE: str
+    PHASE: tuple[str, ...]
     GREYS: Mapping[str, float]
     EMPTY: float
 
@@ -117,8 +117,7 @@ def volume(
     pixels = np.empty(shape, dtype=dtype)
     for index, layer in enumerate(grey):  # within a layer the camera blurs
         pixels[index] = optics.photograph(layer, dtype, numpy_generator(seed, CAMERA, specimen, 1 + index))
-    label = 0 if module.PHASE == "pore" else solid.materials.index(module.PHASE) + 1
-    return Volume(solid, pixels, solid.labels == label, kind, f"{kind}-{seed}-{specimen:02d}")
+    return Volume(solid, pixels, solid.mask(module.PHASE), kind, f"{kind}-{seed}-{specimen:02d}")
 
 
 def volumes(
