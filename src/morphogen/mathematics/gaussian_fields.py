@@ -52,6 +52,7 @@ def matern(distance: ArrayLike, length: float, smoothness: float) -> Floats:
     z = np.maximum(math.sqrt(2 * smoothness) * r, 1e-10)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         values = 2 ** (1 - smoothness) / math.gamma(smoothness) * z**smoothness * kv(smoothness, z)
+    values = np.where(np.isfinite(values), values, 1.0)  # K overflows near 0, where C is 1
     return np.asarray(np.where(z > 600, 0.0, values))
 
 

@@ -177,7 +177,7 @@ def _crack(
     """Opens one crack, and returns its trace: ``(n, 2)`` down and right in the plane across the fibers, micrometres."""
     if settings.crack_aperture_um < 1.5 * spacing_um:
         raise Problem(
-            f"a crack of {settings.crack_aperture_um:g} um is thinner than a voxel and a half ({1.5 * spacing_um:g} um)",
+            f"a crack of {settings.crack_aperture_um:g} um is thinner than 1.5 voxels ({1.5 * spacing_um:g} um)",
             do="choose a wider crack or smaller pixels",
         )
     chance = stream(source, "crack")
