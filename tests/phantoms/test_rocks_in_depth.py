@@ -61,8 +61,8 @@ def test_radii_that_differ_and_beds_of_large_and_small_grains_keep_the_porosity(
     spread = {"porosity": 0.3, "grain_radius_um": 4.0, "radius_spread": 0.5}
     beds = {**spread, "bed_thickness_um": 24.0, "bed_grain_ratio": 1.6, "dip_deg": 30.0}
     for settings in (spread, beds):
-        of_windows = np.array([(one.labels == 0).mean() for one in grains(30, (24, 48, 48), **settings)])
-        error = of_windows.std() / math.sqrt(30)
+        of_windows = np.array([(one.labels == 0).mean() for one in grains(60, (24, 48, 48), **settings)])
+        error = of_windows.std() / math.sqrt(60)
         assert error < 0.012
         assert of_windows.mean() == pytest.approx(0.3, abs=4 * error)
 

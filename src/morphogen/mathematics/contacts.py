@@ -49,7 +49,7 @@ def between_segments(R: Floats, first: Floats, second: Floats) -> Floats:
             length = (way * way).sum(-1)
             shorter = length < least
             best[shorter], least[shorter] = way[shorter], length[shorter]
-    return best
+    return np.asarray(best)
 
 
 def between_ellipsoids(R: Floats, A: Floats, B: Floats, steps: int = 16) -> tuple[Floats, Floats]:

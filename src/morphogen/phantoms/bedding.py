@@ -51,7 +51,7 @@ class Beds:
         if not self.thickness_um:
             return np.zeros(np.broadcast_shapes(height.shape, width.shape), dtype=np.intp)
         along = height * self.normal[1] + width * self.normal[2] + self.offset_um
-        return np.floor(along / self.thickness_um).astype(np.intp) % 2
+        return np.asarray(np.floor(along / self.thickness_um).astype(np.intp) % 2)
 
 
 def vugs(

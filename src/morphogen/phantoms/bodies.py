@@ -62,7 +62,7 @@ class Grains:
 
 def voxel_centres(shape: tuple[int, int, int], spacing_um: float) -> tuple[Floats, Floats, Floats]:
     """Coordinates of the centres of voxels, as open arrays for depth, height and width."""
-    z, y, x = ((np.arange(n) + 0.5) * spacing_um for n in shape)
+    z, y, x = (np.arange(n, dtype=np.float64) * spacing_um + 0.5 * spacing_um for n in shape)
     return z[:, None, None], y[None, :, None], x[None, None, :]
 
 

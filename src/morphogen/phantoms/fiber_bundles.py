@@ -11,9 +11,9 @@ volume. Straight misaligned fibers fill less than parallel ones; what cannot be 
 (``fiber_length_um``) are spherocylinders on a torus in all directions, and take any kappa, down to 0.
 
 As many fibers as come nearest have the asked volume fraction after one factor on all radii; after packing a second
-factor, mostly above 0.98, makes the fraction in the window exact to a voxel, if that can be done without an overlap. A
-window that is not the torus itself (inclined, or smaller than the fibers' way across it) is put where the fraction
-comes nearest.
+factor, mostly above 0.98, makes the fraction in the window exact (to a voxel of the section, where fibers are
+parallel), if that can be done without an overlap. A window that is not the torus itself (inclined, or smaller than
+the fibers' way across it) is put where the fraction comes nearest.
 """
 
 import math

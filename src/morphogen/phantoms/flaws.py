@@ -154,7 +154,7 @@ def _voids(
         for _ in range(1 if len(centres) < 20 else len(centres) // 20):
             tried = np.stack(np.unravel_index(chance.choice(places, 8), labels.shape), axis=1)
             wide = fibers.query(tried)[0] if fibers is not None else np.zeros(8)
-            place = (tried[int(np.argmax(wide))] + 0.5) * spacing_um
+            place = (tried[int(np.argmax(wide))] + chance.uniform(size=3)) * spacing_um
             # A section meets voids anywhere along their length.
             slide = chance.uniform(-0.5, 0.5) * settings.void_diameter_um * settings.void_aspect
             batch.append(place + (slide * axes.along if labels.shape[0] == 1 else 0.0))

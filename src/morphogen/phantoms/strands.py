@@ -297,14 +297,16 @@ def _draw(bundle: Bundle, gauge: NDArray[np.float32], spacing_um: float) -> None
     steps = np.diff(bundle.line, axis=0)
     lengths = np.linalg.norm(steps, axis=1)
     begins = np.concatenate([[0], np.cumsum(lengths)])
-    for k, (origin, step, length) in enumerate(zip(bundle.line[:-1], steps, lengths, strict=True)):
+    wides = np.maximum(bundle.wide[:-1], bundle.wide[1:])
+    thins = np.maximum(bundle.thin[:-1], bundle.thin[1:]) + np.abs(steps[:, 0])
+    reach = LARGEST * np.stack([thins, wides, wides], axis=1)
+    lows = np.minimum(bundle.line[:-1], bundle.line[1:]) - reach
+    highs = np.maximum(bundle.line[:-1], bundle.line[1:]) + reach
+    lows = np.ceil(lows / spacing_um - 0.5).clip(0).astype(int)
+    highs = np.minimum(np.floor(highs / spacing_um + 0.5).clip(0).astype(int), gauge.shape)
+    for k in np.flatnonzero((lows < highs).all(1)):
+        origin, step, length, low, high = bundle.line[k], steps[k], lengths[k], lows[k], highs[k]
         wide, thin = bundle.wide[k : k + 2], bundle.thin[k : k + 2]
-        reach = LARGEST * np.array([thin.max() + abs(step[0]), wide.max(), wide.max()])
-        ends = np.stack([origin, origin + step])
-        low = np.ceil((ends.min(0) - reach) / spacing_um - 0.5).clip(0).astype(int)
-        high = np.minimum(np.floor((ends.max(0) + reach) / spacing_um + 0.5).clip(0).astype(int), gauge.shape)
-        if (low >= high).any():
-            continue
         u = step / length
         up, side = _normals(u)
         dz, dy, dx = ((c[a:b] - o).astype(np.float32) for c, a, b, o in zip((z, y, x), low, high, origin, strict=True))
