@@ -91,7 +91,9 @@ def stationary_field(
         * np.where(np.arange(n) <= n // 2, 1, -1).reshape([-1 if k == i else 1 for k in ranks])
         for i, n in enumerate(torus)
     )
-    row = covariance(steps).astype(np.float32)  # C of the shortest way around the torus
+    row = np.empty(torus, dtype=np.float32)  # C of the shortest way around the torus
+    for index in range(torus[0]):  # layer by layer, as formulas in double precision take many times the memory
+        row[index] = covariance((steps[0][index : index + 1], *steps[1:]))[0]
     eigenvalues = fft.rfftn(row).real
     negative = float(-np.minimum(eigenvalues, 0).sum(dtype=np.float64))
     np.maximum(eigenvalues, 0, out=eigenvalues)

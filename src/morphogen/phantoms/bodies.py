@@ -54,6 +54,15 @@ class Grains:
         outer = self.axes[:, :, None] * self.axes[:, None, :]
         return np.asarray(across * np.eye(3) + (self.along[:, None, None] ** 2 - across) * outer)
 
+    def and_(self, others: "Grains") -> "Grains":
+        """These and others of the same shape."""
+        return Grains(
+            np.concatenate([self.centres, others.centres]),
+            np.concatenate([self.radii, others.radii]),
+            np.concatenate([self.axes, others.axes]),
+            self.aspect_ratio,
+        )
+
     def of(self, chosen: NDArray[np.intp] | slice, centres: Floats | None = None) -> "Grains":
         """Some of them, at other places where these are given."""
         places = self.centres[chosen] if centres is None else centres

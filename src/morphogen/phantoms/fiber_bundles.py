@@ -41,7 +41,7 @@ from morphogen.phantoms.flaws import (
     flaws_said,
     open_flaws,
 )
-from morphogen.phantoms.packing import pack
+from morphogen.phantoms.packing import Room, pack
 from morphogen.phantoms.phantom import Scene
 from morphogen.phantoms.sections import section
 from morphogen.phantoms.solid import Solid
@@ -260,11 +260,13 @@ def _pack(settings: Settings, extent: Floats, source: Source) -> tuple[Segments,
         touching = radii[first] + radii[second]
         return distance / touching, way[:, flat] / np.maximum(distance * touching, 1e-300)[:, None]
 
-    reach_of_each = np.linalg.norm(halves[:, flat], axis=1) + radii * (1 + gap)
-    middles[:, flat], least = pack(
-        middles[:, flat], box=tuple(box[flat]), periodic=tuple(bool(p) for p in periodic[flat]), reach=reach_of_each,
-        thickness=float(radii.min()), contact=contact, gap=gap, bodies="fibers", most_steps=3000,
-    )  # fmt: skip
+    room = Room(
+        box=tuple(float(side) for side in box[flat]),
+        periodic=tuple(bool(p) for p in periodic[flat]),
+        reach=np.linalg.norm(halves[:, flat], axis=1) + radii * (1 + gap),
+        thickness=float(radii.min()),
+    )
+    middles[:, flat], least = pack(middles[:, flat], room, contact, gap=gap, bodies="fibers", most_steps=3000)
     return Segments(middles, halves, radii), box, periodic, least
 
 

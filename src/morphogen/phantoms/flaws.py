@@ -181,7 +181,7 @@ def _crack(
             do="choose a wider crack or smaller pixels",
         )
     chance = stream(source, "crack")
-    z, y, x = voxel_centres(labels.shape, spacing_um)  # type: ignore[arg-type]
+    z, y, x = voxel_centres(labels.shape, spacing_um)
     middle = np.array(labels.shape) * spacing_um / 2
     down = (z * axes.down[0] + y * axes.down[1]) + x * axes.down[2]
     right = (z * axes.right[0] + y * axes.right[1]) + x * axes.right[2]
@@ -192,7 +192,7 @@ def _crack(
     direction = np.array([math.sin(angle), math.cos(angle)])
     half = settings.crack_length_um / 2
     if settings.crack_through:
-        trace = centre + np.array([[-half], [half]]) * direction
+        trace: Floats = centre + np.array([[-half], [half]]) * direction
         s = (down - centre[0]) * direction[0] + (right - centre[1]) * direction[1]
         away = np.abs((right - centre[1]) * direction[0] - (down - centre[0]) * direction[1])
         labels[away < settings.crack_aperture_um / 2 * np.sqrt(np.maximum(1 - (s / half) ** 2, 0))] = 0

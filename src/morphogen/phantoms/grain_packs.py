@@ -35,7 +35,7 @@ from morphogen.mathematics.directions import fisher_directions, orientation_tens
 from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.bedding import Beds, minerals_of_grains, minerals_of_places, vugs
 from morphogen.phantoms.bodies import Grains, first_cover, gauge_of, images_in_window
-from morphogen.phantoms.packing import Contact, pack, rattled
+from morphogen.phantoms.packing import Contact, Room, pack, rattled
 from morphogen.phantoms.phantom import Scene
 from morphogen.phantoms.rocks import (
     EMPTY,
@@ -136,7 +136,7 @@ def solid(settings: Settings, shape: tuple[int, int, int], spacing_um: float, so
         labels[~full] = 0
     else:
         sizes = np.bincount(owner.ravel(), minlength=len(grains.radii) + 1)
-        kinds = minerals_of_grains(shares, sizes[:-1], source)
+        kinds = minerals_of_grains(shares, sizes[:-1].astype(np.float64), source)
         labels = np.append(kinds + 1, 0).astype(np.uint8)[owner]
     parameters = {
         "porosity_asked": settings.porosity,
@@ -243,7 +243,7 @@ def _throw(
 
     def throw(count: int) -> Grains:
         order = stream(source, "order").choice(4, size=count, p=room / room.sum())
-        radii = _radii(settings, count, source, order)
+        radii = _radii(settings, count, source, order.astype(np.float64))
         reach = longest * radii[:, None]
         centres = stream(source, "centre").uniform(-reach, window + reach)
         axes = _axes(settings, beds, count, source)
@@ -263,8 +263,7 @@ def _throw(
         more = throw(math.ceil(0.2 * expected) + 10)
         behind = first_cover(more, shape, spacing_um) + np.int32(len(grains.radii))
         first = np.where(first < len(grains.radii), first, behind)
-        grains = Grains(*(np.concatenate([getattr(grains, n), getattr(more, n)]) for n in ("centres", "radii", "axes")),
-                        settings.aspect_ratio)  # fmt: skip
+        grains = grains.and_(more)
     covered_by = np.bincount(first[open_], minlength=len(grains.radii) + 1)
     porosity_after = 1 - np.concatenate([[0], np.cumsum(covered_by[:-1])]) / first.size
     count = int(np.argmin(np.abs(porosity_after - settings.porosity)))
@@ -309,18 +308,18 @@ def _packed(
     density = 1 - between
     gap = float(np.interp(density, [0.5, 0.6, 0.64], [0.02, 0.006, 0.001]))
     grains = Grains(grains.centres, grains.radii * exactly, grains.axes, settings.aspect_ratio)
-    pressed = {
-        "box": tuple(box),
-        "periodic": (True,) * 3,
-        "reach": np.maximum(grains.along, grains.across) * (1 + gap),
-        "thickness": float(np.minimum(grains.along, grains.across).min()),
-    }
+    room = Room(
+        box=(float(box[0]), float(box[1]), float(box[2])),
+        periodic=(True, True, True),
+        reach=np.maximum(grains.along, grains.across) * (1 + gap),
+        thickness=float(np.minimum(grains.along, grains.across).min()),
+    )
     places = grains.centres
     if density > LOOSE:
         smaller = Grains(places, grains.radii * (LOOSE / density) ** (1 / 3), grains.axes, settings.aspect_ratio)
-        places, _ = pack(places, **pressed, contact=_contact(smaller), gap=0.006, bodies="grains")
-        places = rattled(places, **pressed, contact=_contact(smaller), generator=stream(source, "rattle"))
-    places, least = pack(places, **pressed, contact=_contact(grains), gap=gap, bodies="grains")
+        places, _ = pack(places, room, _contact(smaller), gap=0.006, bodies="grains")
+        places = rattled(places, room, _contact(smaller), stream(source, "rattle"))
+    places, least = pack(places, room, _contact(grains), gap=gap, bodies="grains")
     grains = Grains(places, grains.radii, grains.axes, settings.aspect_ratio)
     if shape[0] == 1:  # the plane whose porosity comes nearest
         level = _nearest_plane(grains, box, density) if settings.exact else 0.0

@@ -16,6 +16,7 @@ moved by half of what the list allows for.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,26 +34,36 @@ RATTLING_STEPS, RATTLING_STEP, HEAT = 3000, 0.3, 0.03
 _STEP, _LONGEST_STEP, _TURN = 0.15, 0.5, 0.1  # FIRE's, for a stiffness of about one
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """The room of bodies, and how much of it each needs.
+
+    Attributes:
+        box: sides of the box; where it is periodic, at least four times the largest reach.
+        periodic: by axis.
+        reach: ``(n,)``, radius about the centre out of which a body does not come.
+        thickness: smallest radius of a body, the unit of forces.
+    """
+
+    box: tuple[float, ...]
+    periodic: tuple[bool, ...]
+    reach: Floats
+    thickness: float
+
+    @property
+    def wrap(self) -> Floats:
+        """Sides of the torus, infinite where it is none."""
+        return np.where(np.asarray(self.periodic), np.asarray(self.box, dtype=np.float64), np.inf)
+
+
 def pack(
-    centres: Floats,
-    *,
-    box: tuple[float, ...],
-    periodic: tuple[bool, ...],
-    reach: Floats,
-    thickness: float,
-    contact: Contact,
-    gap: float,
-    bodies: str,
-    most_steps: int = MOST_STEPS,
+    centres: Floats, room: Room, contact: Contact, *, gap: float, bodies: str, most_steps: int = MOST_STEPS
 ) -> tuple[Floats, float]:
     """Centres of bodies that do not overlap.
 
     Args:
         centres: ``(n, d)``, where they start.
-        box: sides of the box; where it is periodic, at least four times the largest reach.
-        periodic: by axis.
-        reach: ``(n,)``, radius about the centre out of which a body does not come.
-        thickness: smallest radius of a body, the unit of forces.
+        room: of the bodies.
         contact: of pairs.
         gap: bodies push each other up to this mu less 1.
         bodies: what they are called in a problem.
@@ -64,14 +75,14 @@ def pack(
     Raises:
         Problem: it does not end.
     """
-    wrap = np.where(np.asarray(periodic), np.asarray(box), np.inf)
-    pairs = _Pairs(_wrapped(centres.copy(), wrap), wrap, reach, thickness, contact, gap)
+    thickness = room.thickness
+    pairs = _Pairs(centres, room, contact, gap)
     v = np.zeros_like(centres)
     step, turn, going = _STEP, _TURN, 0
     for _ in range(most_steps):
         force, least = pairs.force()
         if least >= 1 + 0.75 * gap:
-            return _wrapped(pairs.x, wrap), least
+            return _wrapped(pairs.x, room.wrap), least
         if (force * v).sum() > 0:
             v = (1 - turn) * v + turn * force * math.sqrt((v * v).sum() / max((force * force).sum(), 1e-300))
             going += 1
@@ -89,38 +100,29 @@ def pack(
     )
 
 
-def rattled(
-    centres: Floats,
-    *,
-    box: tuple[float, ...],
-    periodic: tuple[bool, ...],
-    reach: Floats,
-    thickness: float,
-    contact: Contact,
-    generator: np.random.Generator,
-) -> Floats:
+def rattled(centres: Floats, room: Room, contact: Contact, generator: np.random.Generator) -> Floats:
     """Centres after a while of thermal motion, from which a pack can be pressed more densely than from chance.
 
     Soft bodies move by Newton's equations at constant kinetic energy, dents being a few per cent of a radius. It takes
-    equal spheres that stand at 0.60 to packs of 0.64; a crystal would need far longer to grow. Arguments as ``pack``.
+    equal spheres that stand at 0.60 to packs of 0.64; a crystal would need far longer to grow.
     """
-    wrap = np.where(np.asarray(periodic), np.asarray(box), np.inf)
-    pairs = _Pairs(_wrapped(centres.copy(), wrap), wrap, reach, thickness, contact, 0.0)
+    pairs = _Pairs(centres, room, contact, 0.0)
     v = generator.standard_normal(centres.shape)
     for _ in range(RATTLING_STEPS):
         force, _least = pairs.force()
         v += RATTLING_STEP * force
-        v *= HEAT * thickness / math.sqrt(float((v * v).mean()))
+        v *= HEAT * room.thickness / math.sqrt(float((v * v).mean()))
         pairs.move(RATTLING_STEP * v)
-    return _wrapped(pairs.x, wrap)
+    return _wrapped(pairs.x, room.wrap)
 
 
 class _Pairs:
     """Bodies with a list of the pairs that are near, and the forces between them."""
 
-    def __init__(self, x: Floats, wrap: Floats, reach: Floats, thickness: float, contact: Contact, gap: float) -> None:
-        self.x, self.wrap, self.reach, self.thickness = x, wrap, reach, thickness
-        self.contact, self.gap, self.skin = contact, gap, 0.3 * thickness
+    def __init__(self, centres: Floats, room: Room, contact: Contact, gap: float) -> None:
+        self.wrap, self.reach, self.thickness = room.wrap, room.reach, room.thickness
+        self.x = _wrapped(centres.copy(), self.wrap)
+        self.contact, self.gap, self.skin = contact, gap, 0.3 * room.thickness
         self._list()
 
     def force(self) -> tuple[Floats, float]:

@@ -63,7 +63,7 @@ def rock_parameters(
         "third_mineral": int((labels == 3).sum()) / solid_voxels,
     }
     if settings.bed_thickness_um:
-        _, y, x = voxel_centres(labels.shape, spacing_um)  # type: ignore[arg-type]
+        _, y, x = voxel_centres(labels.shape, spacing_um)
         kind = np.broadcast_to(beds.kind_at(y, x), labels.shape)
         of_kind = [float((labels[kind == k] == 0).mean()) if (kind == k).any() else math.nan for k in (0, 1)]
         if not any(math.isnan(p) for p in of_kind):

@@ -293,7 +293,7 @@ def _normals(u: Floats) -> tuple[Floats, Floats]:
 
 def _draw(bundle: Bundle, gauge: NDArray[np.float32], spacing_um: float) -> None:
     """Takes the gauge of a bundle into the least of all."""
-    z, y, x = (c.ravel() for c in voxel_centres(gauge.shape, spacing_um))  # type: ignore[arg-type]
+    z, y, x = (c.ravel() for c in voxel_centres(gauge.shape, spacing_um))
     steps = np.diff(bundle.line, axis=0)
     lengths = np.linalg.norm(steps, axis=1)
     begins = np.concatenate([[0], np.cumsum(lengths)])

@@ -37,7 +37,7 @@ from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
 from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
 
-BYTES_A_VOXEL = 40  # at most at one time: the field, its transform on a larger torus, owners and labels
+BYTES_A_VOXEL = 60  # at most at one time: a field and its transforms on a larger torus, or gauge, owner and labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
