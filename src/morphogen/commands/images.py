@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
 @click.option("-n", "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Number of specimens.")
 @click.option("--size", type=SIZE, default=(256, 256), show_default=True, help="Height and width in pixels.")
+@click.option("--depth", type=click.IntRange(min=16), metavar="VOXELS",
+              help="Make volumes of so many slices, of a kind that has depth.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same images.")
 @click.option("--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits a pixel.")
 @click.option(
@@ -38,22 +40,30 @@ if TYPE_CHECKING:
 @click.option("--list", "listing", is_flag=True, is_eager=True, expose_value=False,
               callback=lambda ctx, _, wanted: _list_parameters(ctx) if wanted else None,
               help="Show the parameters of KIND and leave.")  # fmt: skip
-def phantom(kind: str, out: Path, count: int, size: tuple[int, int], seed: int, bits: str, given: tuple[str, ...],
-            same: bool, labels: bool) -> None:  # fmt: skip
+def phantom(kind: str, out: Path, count: int, size: tuple[int, int], depth: int | None, seed: int, bits: str,
+            given: tuple[str, ...], same: bool, labels: bool) -> None:  # fmt: skip
     """Make images whose answer is known: KIND is rock, fiber or root.
 
-    Writes images/, the exact masks/ and captions with all parameters into a new folder.
+    Kinds that have depth too are grain_pack and gaussian_rock; fiber_bundle, weave and strands.
+
+    Writes images/, the exact masks/ and captions with all parameters into a new folder; of volumes also labels/ (each
+    material by its number), geometry/ and parameters.json.
     """
     from morphogen.images.folders import write_images
     from morphogen.phantoms.phantom import image_set, phantoms
+    from morphogen.phantoms.volumes import volumes, write_volumes
     from morphogen.whole_files import require_free_folder
 
     require_free_folder(out, "the phantoms")
     parameters = {name: as_number(name, value) for name, value in name_value_pairs(given)}
-    made = phantoms(
-        kind, count=count, size=size, seed=seed, vary=not same, dtype="uint8" if bits == "8" else "uint16",
-        parameters=parameters,
-    )  # fmt: skip
+    dtype: Literal["uint8", "uint16"] = "uint8" if bits == "8" else "uint16"
+    if depth is not None:
+        drawn = volumes(
+            kind, count=count, shape=(depth, *size), seed=seed, vary=not same, dtype=dtype, parameters=parameters
+        )
+        click.echo(f"{count} volumes in {out}, the first: {write_volumes(drawn, out, masks_only=labels)}")
+        return
+    made = phantoms(kind, count=count, size=size, seed=seed, vary=not same, dtype=dtype, parameters=parameters)
     write_images(image_set(made, labels=labels), out)
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
 

@@ -1,9 +1,10 @@
 """Phantoms: images whose answer is known, because their geometry was chosen before they were photographed.
 
-Each kind is one file beside this one. It holds ``KIND``, the name; ``SPACING_UM``, a pixel size that suits
-its default parameters; ``VARIATION``, the modest ranges from which ``phantoms`` draws what was not given;
+Each kind is one file beside this one. It holds ``KIND``, the name, by which it is known; ``SPACING_UM``, a pixel size
+that suits its default parameters; ``VARIATION``, the modest ranges from which ``phantoms`` draws what was not given;
 ``Settings``, its typed parameters; and ``scene``, which draws exact geometry into a ``Scene``. Lengths are
-physical (micrometres or millimetres), so a finer spacing shows more of the same thing.
+physical (micrometres or millimetres), so a finer spacing shows more of the same thing. A kind that has depth also draws
+a ``Solid`` (see ``solid``).
 
 The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera draw from
 streams of their own: another camera photographs the same geometry. ``coupled`` gives every use of chance in the
@@ -28,8 +29,7 @@ from morphogen.mathematics.randomness import NamedStreams, Source, numpy_generat
 from morphogen.phantoms.camera import Camera, PixelType
 from morphogen.problems import Problem, as_problem
 
-_NOT_KINDS = {"phantom", "camera", "edits"}
-_VARIATION, _GEOMETRY, _CAMERA, _COUPLED = range(30, 34)  # purposes of the random streams, apart from all others
+_VARIATION, GEOMETRY, CAMERA, _COUPLED = range(30, 34)  # purposes of the random streams, apart from all others
 
 
 class KindSettings(BaseModel):
@@ -104,7 +104,7 @@ def variation_of(kind: str) -> Mapping[str, tuple[float, float]]:
     Raises:
         Problem: the kind is unknown.
     """
-    return _module(kind).VARIATION
+    return module_of(kind).VARIATION
 
 
 def parameters_of(kind: str) -> tuple[Parameter, ...]:
@@ -114,7 +114,7 @@ def parameters_of(kind: str) -> tuple[Parameter, ...]:
         Problem: the kind is unknown.
     """
     listed = []
-    for name, field in _module(kind).Settings.model_fields.items():
+    for name, field in module_of(kind).Settings.model_fields.items():
         limits = {
             side: float(getattr(bound, side))
             for bound in field.metadata
@@ -157,13 +157,13 @@ def phantom(
     Raises:
         Problem: an unknown kind or parameter, a value out of range, or a window too small for the features.
     """
-    module = _module(kind)
-    settings = _settings(module, {**(parameters or {}), **more})
+    module = module_of(kind)
+    settings = settings_of(module, {**(parameters or {}), **more})
     spacing = module.SPACING_UM if spacing_um is None else float(spacing_um)
-    _check(kind, size, seed, specimen, spacing, dtype)
-    source: Source = NamedStreams(seed, _COUPLED, specimen) if coupled else numpy_generator(seed, _GEOMETRY, specimen)
+    check_window(kind, size, seed, specimen, spacing, dtype)
+    source: Source = NamedStreams(seed, _COUPLED, specimen) if coupled else numpy_generator(seed, GEOMETRY, specimen)
     scene: Scene = module.scene(settings, size, spacing, source)
-    pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, _CAMERA, specimen))
+    pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, CAMERA, specimen))
     return Phantom(
         picture=Picture(
             pixels=pixels[None],
@@ -211,12 +211,9 @@ def phantoms(
     """
     if count < 1:
         raise Problem(f"cannot draw {count} phantoms", do="ask for at least 1")
-    variation: Mapping[str, tuple[float, float]] = _module(kind).VARIATION if vary else {}
     drawn = []
     for specimen in range(count):
-        numbers = numpy_generator(max(seed, 0), _VARIATION, specimen)  # phantom() refuses a negative seed
-        # Every range is drawn from, so that giving one parameter does not change the others.
-        varied = {name: float(numbers.uniform(*limits)) for name, limits in variation.items()}
+        varied = varied_parameters(kind, seed, specimen) if vary else {}
         drawn.append(
             phantom(
                 kind,
@@ -230,6 +227,17 @@ def phantoms(
             )
         )
     return drawn
+
+
+def varied_parameters(kind: str, seed: int, specimen: int) -> dict[str, float]:
+    """What one specimen of a kind has of the kind's ``VARIATION``, drawn uniformly.
+
+    Raises:
+        Problem: the kind is unknown.
+    """
+    numbers = numpy_generator(max(seed, 0), _VARIATION, specimen)  # phantom() refuses a negative seed
+    # Every range is drawn from, so that giving one parameter does not change the others.
+    return {name: float(numbers.uniform(*limits)) for name, limits in module_of(kind).VARIATION.items()}
 
 
 def image_set(phantoms: Iterable[Phantom], *, labels: bool = False) -> Pictures:
@@ -246,7 +254,7 @@ def _drawn(phantom: Phantom) -> Picture:
     return replace(phantom.picture, pixels=(phantom.labels[None] * np.uint8(255)))
 
 
-class _Kind(Protocol):
+class Kind(Protocol):
     """What the file of a kind holds."""
 
     KIND: str
@@ -257,29 +265,44 @@ class _Kind(Protocol):
     scene: Callable[[KindSettings, tuple[int, int], float, Source], Scene]
 
 
-def _modules() -> dict[str, _Kind]:
+def _modules() -> dict[str, Kind]:
     import morphogen.phantoms as package
 
-    files = [m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_KINDS]
-    loaded = [cast(_Kind, importlib.import_module(f"morphogen.phantoms.{file}")) for file in files]
-    return {module.KIND: module for module in loaded}
+    files = [m.name for m in pkgutil.iter_modules(package.__path__)]
+    loaded = [importlib.import_module(f"morphogen.phantoms.{file}") for file in files]
+    return {module.KIND: cast(Kind, module) for module in loaded if hasattr(module, "KIND")}
 
 
-def _module(kind: str) -> _Kind:
+def module_of(kind: str) -> Kind:
+    """The file of a kind.
+
+    Raises:
+        Problem: the kind is unknown.
+    """
     modules = _modules()
     if kind not in modules:
         raise Problem(f"there is no phantom of kind '{kind}'", do=f"choose one of {', '.join(sorted(modules))}")
     return modules[kind]
 
 
-def _settings(module: _Kind, parameters: Mapping[str, float | None]) -> KindSettings:
+def settings_of(module: Kind, parameters: Mapping[str, float | None]) -> KindSettings:
+    """The settings of a kind from what a person gave.
+
+    Raises:
+        Problem: an unknown parameter, or a value out of range.
+    """
     try:
         return module.Settings(**parameters)
     except ValidationError as error:
         raise as_problem(error, f"{module.KIND} phantom", module.Settings) from None
 
 
-def _check(kind: str, size: tuple[int, int], seed: int, specimen: int, spacing_um: float, dtype: str) -> None:
+def check_window(kind: str, size: tuple[int, int], seed: int, specimen: int, spacing_um: float, dtype: str) -> None:
+    """Refuse what no phantom of any kind can be.
+
+    Raises:
+        Problem: a window too small to show anything, negative seeds, or a pixel of no size or type.
+    """
     if min(size) < 16:
         raise Problem(f"a {kind} phantom of {size[0]} x {size[1]} pixels shows nothing", do="ask for 16 or more")
     if seed < 0 or specimen < 0:
