@@ -1,0 +1,264 @@
+"""X-ray tomograph: counts of photons behind the specimen at many angles, and the slice that is reconstructed from them.
+
+    T(theta, s) = sum_E w(E) exp(- sum_m mu_m(E) t_m(theta, s))       Beer and Lambert; t_m the path through material m
+    counts      ~ Poisson(N (1 + g_s) (G_b * T))                      N photons, G_b blur of b elements, g_s gain errors,
+                                                                      g_s ~ Normal(0, 1 / (N flats) + ring^2)
+    p           = - log(counts / N)
+    attenuation = filtered back-projection of p
+
+with a spectrum that hardens (``mathematics.attenuation``) and projections of the pixels that are exact to rounding
+(``mathematics.parallel_beam``). A gain error of an element is the same at all angles, so that it draws a ring; the least
+that is left of it is the noise of the images without a specimen by which gains were measured. Grey is an affine map of attenuation that is recorded with the image, equal for all phantoms of the same materials:
+
+    attenuation = attenuation_of_grey_0_per_cm + attenuation_a_grey_level_per_cm * grey.
+
+The field is a part of a round core: it goes on beyond its border as in a mirror, up to the circle through its corners,
+and the axis of rotation is in its middle. Without ``core`` it is a square rod in air.
+
+Exposure. Left alone, the tomograph counts as many photons as it takes for the noise in the middle to be 7 % of the
+contrast of the materials there, from the closed form of ``ParallelBeam.noise_variance``; it is recorded. It may be more
+than a laboratory has: absorption hardly tells carbon fibers from epoxy. No phase contrast, no scattered photons and no
+lines of the anode are modelled.
+
+Of a solid every slice across the depth is reconstructed for itself; blur acts on both axes of the detector.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.ndimage import gaussian_filter1d
+
+from morphogen.images.picture import Label
+from morphogen.mathematics.attenuation import Spectrum
+from morphogen.mathematics.parallel_beam import ParallelBeam
+from morphogen.phantoms.instruments.instrument import (
+    Instrument,
+    PixelType,
+    Seen,
+    Subject,
+    require_materials,
+    to_grey,
+)
+from morphogen.phantoms.materials import material
+from morphogen.phantoms.solid import Solid
+
+TOGETHER = 64
+"""Images that share the matrices of a projection."""
+
+DARKEST, BRIGHTEST = -0.3, 1.7
+"""Ends of the grey scale, over the attenuation of the densest material: room for noise, and for denser grains."""
+
+_FLOAT = NDArray[np.float32]
+
+
+class Tomograph(Instrument):
+    """An X-ray tomograph with a parallel beam."""
+
+    takes: ClassVar[str] = "microCT slice"
+
+    photons: Annotated[
+        float | None,
+        Field(ge=1, le=1e15, description="photons an element counts at each angle without a specimen; by default as noise says"),
+    ] = None
+    noise: Annotated[
+        float,
+        Field(ge=0, le=10, description="where photons are not given: noise in the middle over the contrast; 0 for none"),
+    ] = 0.07
+    angles: Annotated[int, Field(ge=2, le=100_000, description="projections over half a turn")] = 360
+    kilovolt: Annotated[float, Field(ge=15, le=150, description="voltage of the tube")] = 60.0
+    filter_mm: Annotated[float, Field(ge=0, le=20, description="aluminium in front of the tube, millimetres")] = 0.5
+    hardening: Annotated[
+        bool, Field(description="1: all energies of the tube; 0: photons of the mean energy alone")
+    ] = True
+    blur_px: Annotated[float, Field(ge=0, le=20, description="standard deviation of the detector's blur, pixels")] = 0.5
+    flats: Annotated[
+        float, Field(ge=0, le=1e6, description="images without a specimen that measure the gains; 0: gains are known")
+    ] = 20.0
+    ring: Annotated[
+        float, Field(ge=0, le=0.5, description="standard deviation of further errors of the gains, of their mean")
+    ] = 0.0
+    smoothing: Annotated[
+        float, Field(ge=0, le=1, description="window on the ramp filter: 0 for none, 0.92 Hamming's, 1 Hann's")
+    ] = 0.5
+    core: Annotated[bool, Field(description="1: the field is inside a round core; 0: a square rod in air")] = True
+    darkest_per_cm: Annotated[
+        float | None, Field(ge=-1e6, le=1e6, description="attenuation of grey 0; by default to suit the materials")
+    ] = None
+    brightest_per_cm: Annotated[
+        float | None, Field(ge=-1e6, le=1e6, description="attenuation of the brightest grey; likewise")
+    ] = None
+
+    def see(
+        self, subjects: Sequence[Subject], dtype: PixelType, generators: Sequence[np.random.Generator]
+    ) -> list[Seen]:
+        """Reconstructed slices, one channel each."""
+        require_materials(subjects, "tomograph")
+        seen: list[Seen] = []
+        for group in _alike(subjects):
+            first = group[0]
+            chance = generators[len(seen) : len(seen) + len(group)]
+            labels = np.stack([subject.labels for subject in group])
+            density = np.stack([subject.relative_density for subject in group])
+            through = self._transmitted(labels, density, first.materials, first.spacing_um)
+            contrasts = [self._contrast(field, first.materials) for field in labels]
+            photons = [self._photons(one, c, first.spacing_um) for one, c in zip(through, contrasts, strict=True)]
+            counted = [self._counted(*of_one) for of_one in zip(through, photons, chance, strict=True)]
+            found = self._reconstructed(np.stack(counted), labels.shape[1:], first.spacing_um)
+            for slice_, one, exposure in zip(found, through, photons, strict=True):
+                seen.append(self._as_grey(slice_[None], dtype, first.materials, exposure, one, first.spacing_um))
+        return seen
+
+    def scan(self, solid: Solid, dtype: PixelType, generator: np.random.Generator) -> Seen:
+        """The reconstructed volume of a solid; its axis of rotation is the first.
+
+        Returns:
+            Pixels ``(depth, height, width)``, on one grey scale.
+        """
+        through = np.concatenate([
+            self._transmitted(part, np.ones(part.shape), solid.materials, solid.spacing_um)
+            for part in _parts(solid.labels)
+        ])  # fmt: skip
+        if self.blur_px:
+            through = gaussian_filter1d(through, self.blur_px, axis=0, mode="nearest")
+        contrast = self._contrast(solid.labels, solid.materials)
+        middle = through[len(through) // 2]
+        photons = self._photons(middle, contrast, solid.spacing_um)
+        counted = self._counted(through, photons, generator)
+        size = solid.labels.shape[1:]
+        found = np.concatenate([self._reconstructed(part, size, solid.spacing_um) for part in _parts(counted)])
+        return self._as_grey(found, dtype, solid.materials, photons, middle, solid.spacing_um)
+
+    def spectrum(self) -> Spectrum:
+        """The photons that it counts by."""
+        beam = Spectrum.of_tube(self.kilovolt, self.filter_mm)
+        return beam if self.hardening else beam.of_mean_energy()
+
+    def attenuation_per_cm(self, materials: Sequence[str]) -> NDArray[np.float64]:
+        """Of thin layers of materials under this beam, ``(materials,)``.
+
+        Raises:
+            Problem: nothing is known of a material.
+        """
+        return self._coefficients(materials) @ self.spectrum().shares
+
+    def _coefficients(self, materials: Sequence[str]) -> NDArray[np.float64]:
+        kev = self.spectrum().kev
+        return np.array([material(name).attenuation_per_cm(kev) for name in materials]).reshape(-1, len(kev))
+
+    def _transmitted(
+        self, labels: NDArray[np.uint8], density: NDArray[np.float64], materials: Sequence[str], spacing_um: float
+    ) -> _FLOAT:
+        """Share of the photons that gets through, ``(n, angles, elements)``, with the detector's blur."""
+        coefficients = self._coefficients(materials)
+        beam = self._beam(labels.shape[1:])
+        lengths = np.stack([
+            beam.project(self._surrounded(np.where(labels == k, density, 0.0))) for k in range(1, len(materials) + 1)
+        ])  # fmt: skip
+        lengths *= np.float32(spacing_um * 1e-4)  # centimetres
+        through = self.spectrum().transmitted(coefficients, lengths)
+        if self.blur_px:
+            through = gaussian_filter1d(through, self.blur_px, axis=-1, mode="nearest")
+        return through
+
+    def _beam(self, size: tuple[int, ...]) -> ParallelBeam:
+        height, width = size
+        if not self.core:
+            return ParallelBeam.around((height, width), self.angles)
+        beyond = _beyond(height, width)
+        radius = np.hypot(height, width) / 2
+        return ParallelBeam((height + 2 * beyond[0], width + 2 * beyond[1]), self.angles, int(2 * radius) + 4)
+
+    def _surrounded(self, fields: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fields with what is around them in the core."""
+        if not self.core:
+            return fields
+        height, width = fields.shape[1:]
+        above, before = _beyond(height, width)
+        wide = np.pad(fields, ((0, 0), (above, above), (before, before)), mode="symmetric")
+        y = np.arange(wide.shape[1])[:, None] - (wide.shape[1] - 1) / 2
+        x = np.arange(wide.shape[2])[None] - (wide.shape[2] - 1) / 2
+        return np.where(np.hypot(y, x) <= np.hypot(height, width) / 2, wide, 0.0)
+
+    def _contrast(self, labels: NDArray[np.uint8], materials: Sequence[str]) -> float:
+        """Between the most and the least attenuating that is there; of one material alone, against nothing."""
+        levels = np.concatenate([[0.0], self.attenuation_per_cm(materials)])
+        present = levels[np.unique(labels)]
+        return float(np.ptp(present) or present.max())
+
+    def _photons(self, through: _FLOAT, contrast: float, spacing_um: float) -> float | None:
+        """Photons at each angle; None for no noise."""
+        if self.photons is not None or not self.noise or not contrast:
+            return self.photons
+        return float((self._deviation(through, 1.0, spacing_um) / (self.noise * contrast)) ** 2)
+
+    def _deviation(self, through: _FLOAT, photons: float, spacing_um: float) -> float:
+        """Standard deviation of the noise in the middle, per centimetre."""
+        elements = through.shape[-1]
+        middle = through[:, elements // 2 - 1 : elements // 2 + 1].mean(-1)  # (angles,)
+        beam = ParallelBeam((1, 1), self.angles, elements)
+        variance = beam.noise_variance(1 / (photons * middle.astype(np.float64)), self.smoothing)
+        return float(np.sqrt(variance) / (spacing_um * 1e-4))
+
+    def _counted(self, through: _FLOAT, photons: float | None, generator: np.random.Generator) -> _FLOAT:
+        """Line integrals of the attenuation as counts tell them, ``(..., angles, elements)``."""
+        gain_shape = (*through.shape[:-2], 1, through.shape[-1])
+        unknown = 1 / (photons * self.flats) if photons is not None and self.flats else 0.0
+        errors = np.sqrt(unknown + self.ring**2) * generator.standard_normal(gain_shape)
+        gains = np.maximum(1 + errors, 0.01)
+        expected = through * gains
+        if photons is not None:
+            # No photon at all would be an infinite path: half a photon is what is told of it.
+            expected = np.maximum(generator.poisson(expected * photons), 0.5) / photons
+        counted: _FLOAT = -np.log(np.maximum(expected, 1e-30)).astype(np.float32)
+        return counted
+
+    def _reconstructed(self, counted: _FLOAT, size: tuple[int, ...], spacing_um: float) -> _FLOAT:
+        """Attenuation per centimetre of the fields, ``(n, height, width)``."""
+        height, width = size
+        beam = ParallelBeam((height, width), self.angles, counted.shape[-1])
+        return beam.reconstruct(counted, self.smoothing) / np.float32(spacing_um * 1e-4)
+
+    def _as_grey(
+        self, found: _FLOAT, dtype: PixelType, materials: Sequence[str], photons: float | None, through: _FLOAT,
+        spacing_um: float,
+    ) -> Seen:  # fmt: skip
+        levels = self.attenuation_per_cm(materials)
+        low = DARKEST * float(levels.max()) if self.darkest_per_cm is None else self.darkest_per_cm
+        high = BRIGHTEST * float(levels.max()) if self.brightest_per_cm is None else self.brightest_per_cm
+        recorded: dict[str, Label] = {
+            "instrument": "tomograph",
+            "attenuation_of_grey_0_per_cm": low,
+            "attenuation_a_grey_level_per_cm": (high - low) / np.iinfo(dtype).max,
+            **{f"attenuation_of_{name.replace(' ', '_')}_per_cm": float(v) for name, v in zip(materials, levels, strict=True)},
+        }
+        if photons is not None:
+            recorded["photons"] = photons
+            recorded["noise_per_cm"] = self._deviation(through, photons, spacing_um)
+        return Seen(to_grey((found.astype(np.float64) - low) / (high - low), dtype), recorded)
+
+
+def _beyond(height: int, width: int) -> tuple[int, int]:
+    """Pixels that are added above and below, left and right, to hold the circle through the corners."""
+    reach = float(np.hypot(height, width))
+    return int((reach - height) / 2) + 2, int((reach - width) / 2) + 2
+
+
+def _parts(stack: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    """A stack in parts that are projected together."""
+    for first in range(0, len(stack), TOGETHER):
+        yield stack[first : first + TOGETHER]
+
+
+def _alike(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:
+    """Neighbours that can be projected together."""
+    for _, group in groupby(subjects, key=lambda s: (s.labels.shape, s.spacing_um, s.materials)):
+        members = list(group)
+        for first in range(0, len(members), TOGETHER):
+            yield members[first : first + TOGETHER]
+
+
+INSTRUMENT = Tomograph
