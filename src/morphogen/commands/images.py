@@ -38,8 +38,10 @@ if TYPE_CHECKING:
               help="What the phantoms are seen through: camera (as by default), tomograph, scanner or"
               " electron_microscope.")  # fmt: skip
 @click.option("--instrument-set", "of_instrument", multiple=True, metavar="NAME=NUMBER",
-              help="A setting of the instrument, as 'photons=20000'; --list shows them beside those of KIND.")  # fmt: skip
-@click.option("--list", "listing", is_flag=True, help="Show the parameters of KIND, and those of --instrument, and leave.")
+              help="A setting of the instrument, as 'photons=20000'; --list shows them.")  # fmt: skip
+@click.option(
+    "--list", "listing", is_flag=True, help="Show the parameters of KIND, and those of --instrument, and leave."
+)
 def phantom(kind: str, out: Path | None, count: int, size: tuple[int, int], seed: int, bits: str,
             given: tuple[str, ...], same: bool, labels: bool, instrument: str | None, of_instrument: tuple[str, ...],
             listing: bool) -> None:  # fmt: skip

@@ -4,8 +4,8 @@ Mass attenuation coefficients of elements are those of Hubbell and Seltzer, NIST
 between 10 and 150 keV, where none of these elements has an edge. A compound has the mean over its elements by mass,
 times its density: mu(E) = rho sum_i w_i (mu / rho)_i(E).
 
-A tube of E_0 kV sends bremsstrahlung (Kramers, Phil. Mag. 46 (1923) 836), N(E) ~ (E_0 - E) / E photons, through a filter
-of aluminium; characteristic lines are left out. What arrives behind a path of the materials m with lengths t_m is
+A tube of E_0 kV sends bremsstrahlung (Kramers, Phil. Mag. 46 (1923) 836), N(E) ~ (E_0 - E) / E photons, through a
+filter of aluminium; characteristic lines are left out. What arrives behind paths of lengths t_m through materials m is
 
     T = sum_E w(E) exp(- sum_m mu_m(E) t_m),    sum_E w(E) = 1,
 

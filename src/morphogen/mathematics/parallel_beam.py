@@ -67,7 +67,7 @@ class ParallelBeam:
 
     def theta(self) -> NDArray[np.float64]:
         """The angles in radians, ``(angles,)``."""
-        return np.arange(self.angles) * (math.pi / self.angles)
+        return np.arange(self.angles, dtype=np.float64) * (math.pi / self.angles)
 
     def project(self, images: NDArray[np.floating]) -> Floats:
         """Line integrals.

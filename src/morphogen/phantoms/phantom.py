@@ -7,9 +7,10 @@ physical (micrometres or millimetres), so a finer spacing shows more of the same
 made of, where the scene does not say more: the materials of the background and of the phase of interest.
 
 The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera draw from
-streams of their own: another camera, or another instrument, sees the same geometry. ``coupled`` gives every use of chance in the
-geometry its own stream too, so that two phantoms of one seed with other parameters differ only in what the parameters
-change, as far as the geometry allows. It is not the default, as it gives other phantoms than one stream does.
+streams of their own: another camera, or another instrument, sees the same geometry. ``coupled`` gives every use of
+chance in the geometry its own stream too, so that two phantoms of one seed with other parameters differ only in what
+the parameters change, as far as the geometry allows. It is not the default, as it gives other phantoms than one stream
+does.
 """
 
 import importlib
@@ -73,8 +74,8 @@ class Phantom:
     """An image with its exact answer.
 
     Attributes:
-        picture: what the instrument saw, one channel, or three of a scanner; its labels hold the caption, the parameters,
-            and what the instrument recorded.
+        picture: what the instrument saw, one channel, or three of a scanner; its labels hold the caption, the
+            parameters, and what the instrument recorded.
         labels: ``(height, width)`` uint8, 1 where the centre of the pixel lies inside the exact geometry
             of the phase of interest (pore, fiber, root), 0 elsewhere.
         parameters: what was asked for (``..._asked``, where the drawing may differ from it) and what was

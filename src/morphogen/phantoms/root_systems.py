@@ -16,16 +16,17 @@ itself by any angle; of 1 + n such turns the one that points most downwards is t
 
 Lengths k, rates r and distances l_n vary normally by ``spread``, cut off at two standard deviations. An order more
 grows at ``next_order`` times the rate and length; from the first laterals on zones are half as long. Where we deviate:
-one seed bears one taproot; plants stand side by side at the top, and roots grow out of the window as if there were no wall.
+one seed bears one taproot; plants stand side by side at the top, and roots grow out of the window as if there were no
+wall.
 
 Geometry as in ``roots``: polylines with a radius that falls linearly with length from base to tip; a pixel or voxel is
 root if its centre is within. Hairs stand on the flanks of roots, but not in the zone behind the tip: straight, nearly
 at right angles, of a given length and number a millimetre. They are far thinner than a pixel, brighten it by the share
 that they cover, and belong to no mask; a volume has none.
 
-Soil. Cracks between aggregates are where a Gaussian random field is nearest to zero, sand is where another is
-largest; each takes exactly the share of pixels that is asked for (of those without cracks, for sand), before roots grow
-over both.
+Soil. Cracks between aggregates are where a Gaussian random field of two scales is nearest to zero, sand is where
+another is largest; each takes exactly the share of pixels that is asked for (of those without cracks, for sand), before
+roots grow over both.
 """
 
 import math
@@ -91,15 +92,17 @@ class Settings(KindSettings):
     ] = 0.15
     wander_deg: Annotated[
         float, Field(ge=0, le=90, description="standard deviation of the turn along one mm, degrees")
-    ] = 14.0
+    ] = 20.0
     gravitropism: Annotated[
         float, Field(ge=0, le=20, description="strength of the tropism of a taproot, further trials a turn")
-    ] = 2.0
-    tap_diameter_mm: Annotated[float, Field(ge=0.001, le=100, description="diameter of a taproot at its base, mm")] = 0.55
+    ] = 0.7
+    tap_diameter_mm: Annotated[float, Field(ge=0.001, le=100, description="diameter of a taproot at its base, mm")] = (
+        0.55
+    )
     thinner: Annotated[float, Field(ge=0.05, le=1, description="diameter of an order over that of its parents")] = 0.6
     taper: Annotated[float, Field(ge=0, le=0.9, description="loss of diameter from base to tip")] = 0.35
     hair_length_mm: Annotated[float, Field(ge=0, le=10, description="mean length of root hairs, mm; 0 for none")] = 0.35
-    hairs_per_mm: Annotated[float, Field(ge=0, le=500, description="root hairs a mm of root, both flanks")] = 14.0
+    hairs_per_mm: Annotated[float, Field(ge=0, le=500, description="root hairs a mm of root, both flanks")] = 20.0
     hair_diameter_um: Annotated[float, Field(ge=1, le=100, description="diameter of a root hair, um")] = 12.0
     crack_fraction: Annotated[float, Field(ge=0, le=0.6, description="share of cracks in the soil")] = 0.10
     aggregate_mm: Annotated[float, Field(ge=0.01, le=100, description="size of the soil's aggregates, mm")] = 1.6
@@ -112,8 +115,8 @@ class GrownRoot:
     """One root, in millimetres and days.
 
     Attributes:
-        points: ``(n, 2)`` or ``(n, 3)`` in the order of the axes, downwards first, from the base to the tip; it may leave
-            the window.
+        points: ``(n, 2)`` or ``(n, 3)`` in the order of the axes, downwards first, from the base to the tip; it may
+            leave the window.
         radii: ``(n,)``.
         order: 0 for a taproot, 1 for its laterals, and so on.
         path: number of the plant, then of the lateral on it, and so on.
@@ -249,7 +252,9 @@ def grow(settings: Settings, window: Sequence[float], source: Source) -> list[Gr
     down = np.eye(len(window))[0]
     for plant in range(settings.plants):
         chance = stream(source, f"plant {plant}")
-        base = np.array([-settings.tap_diameter_mm / 2, *(side * (0.3 + 0.4 * chance.uniform()) for side in window[1:])])
+        base = np.array(
+            [-settings.tap_diameter_mm / 2, *(side * (0.3 + 0.4 * chance.uniform()) for side in window[1:])]
+        )
         base[-1] = window[-1] * (plant + 0.3 + 0.4 * chance.uniform()) / settings.plants
         _grow(settings, base, _turned(down, math.radians(8) * chance.standard_normal(), chance),
               settings.age_days, (plant,), roots, source)  # fmt: skip
@@ -383,7 +388,7 @@ def _soil(
 
     labels = np.full(size, SOIL, np.uint8)
     sand = field("sand", settings.sand_mm)
-    between = np.abs(field("aggregates", settings.aggregate_mm))
+    between = np.abs(field("aggregates", settings.aggregate_mm) + 0.5 * field("crumbs", settings.aggregate_mm / 4))
     labels.ravel()[np.argsort(between, axis=None, kind="stable")[: round(settings.crack_fraction * labels.size)]] = 0
     order = np.argsort(-sand, axis=None, kind="stable")
     order = order[labels.ravel()[order] == SOIL]

@@ -342,10 +342,12 @@ def near_segment(
         size: of the image or volume.
 
     Returns:
-        Their box; the share of the way along the segment at which each is nearest to it, from 0 to 1; and the distance there
-        from the centre of the pixel. None where the box is empty.
+        Their box; the share of the way along the segment at which each is nearest to it, from 0 to 1; and the distance
+        there from the centre of the pixel. None where the box is empty.
     """
-    bounds = [_pixels(min(a, b) - reach, max(a, b) + reach, spacing, n) for a, b, n in zip(start, end, size, strict=True)]
+    bounds = [
+        _pixels(min(a, b) - reach, max(a, b) + reach, spacing, n) for a, b, n in zip(start, end, size, strict=True)
+    ]
     if any(low >= high for low, high in bounds):
         return None
     away, along = [], []

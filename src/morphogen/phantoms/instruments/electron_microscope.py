@@ -1,25 +1,24 @@
 """Scanning electron microscope: electrons from a polished face, line after line.
 
-    yield     = (1 - s) eta / eta_q + s             eta   backscattered share of the material (``materials``), times tone
-                                                    s     share of secondary electrons, which tell materials not apart
-    signal    = yield (1 + e (sec(a) - 1)) (1 + k dh/dd / sqrt(1 + |grad h|^2))
+    yield  = (1 - s) eta / eta_q + s      eta   share that the material scatters back (``materials``), eta_q of quartz
+                                          s     share of secondary electrons, which do not tell materials apart
+    signal = yield tone (1 + e (1 / cos(a) - 1)) (1 - k dh/dd cos(a))
 
-Relief. The face has the height h: each material stands out by its hardness, an open pore is ``relief_px`` deep, and edges
-are rounded by ``rounding_px``. Where the face is inclined by a, secondary electrons leave in larger numbers, as 1 / cos a
-(Everhart and others 1959; Goldstein et al. 2003, section 3.5): edges are bright, by e. A detector on the side d sees
-faces that are turned towards it brighter, and those that turn away in shadow, by k. What comes from the bottom of a
-pore is mostly lost in it.
+Relief. The face has the height h: each material stands out by its hardness, an open pore is ``relief_px`` deep, and
+edges are rounded by ``rounding_px``. Where the face is inclined by a, secondary electrons leave in larger numbers, as
+1 / cos(a): edges are bright, by e. A detector in the direction d sees faces that fall towards it brighter, and those
+that turn away in shadow, by k. What comes from the bottom of a pore is mostly lost in it.
 
 Charging. Insulators keep charge that is led away slowly. Behind what is bright the beam leaves a dark tail along its
 line, c(x) = a c(x - 1) + (1 - a) (signal - mean) with a length of ``tail_px``; and some lines jump, from a random
 place on, brighter or darker than the rest.
 
-The signal is blurred by the beam, counted (Poisson, ``electrons`` of a flat face of quartz) and shifted: line y by d(y) pixels
-along the scan, a random walk whose largest excursion is ``drift_px``. That is all by which the image can be out of
-register with its mask; it is recorded.
+The signal is blurred by the beam; line y is shifted by d(y) pixels along the scan, a random walk whose largest
+excursion is ``drift_px``, and counted (Poisson, ``electrons`` of a flat face of quartz). The shift is all by which the
+image can be out of register with its mask; it is recorded.
 
-Goldstein et al., Scanning Electron Microscopy and X-Ray Microanalysis (2003), chapters 3 to 5; charging as in their
-section 15.
+After Goldstein et al., Scanning Electron Microscopy and X-Ray Microanalysis (2003), chapters 3 to 5. The relief and the
+charging are models of ours: enough for what they do to an image, and not simulations of electrons.
 """
 
 import math
@@ -52,30 +51,37 @@ class ElectronMicroscope(Instrument):
     takes: ClassVar[str] = "electron micrograph"
 
     secondary: Annotated[
-        float, Field(ge=0, le=1, description="share of secondary electrons in the signal of quartz, which see no material")
+        float,
+        Field(ge=0, le=1, description="share of secondary electrons in the signal of quartz, which see no material"),
     ] = 0.35
-    edge: Annotated[float, Field(ge=0, le=10, description="strength of bright edges; 1 as 1 / cos of the inclination")] = 0.6
-    shadow: Annotated[float, Field(ge=0, le=1, description="strength of light and shadow of a detector on one side")] = 0.25
+    edge: Annotated[
+        float, Field(ge=0, le=10, description="strength of bright edges; 1 as 1 / cos of the inclination")
+    ] = 1.5
+    shadow: Annotated[
+        float, Field(ge=0, le=1, description="strength of light and shadow of a detector on one side")
+    ] = 0.25
     detector_deg: Annotated[
         float, Field(ge=-360, le=360, description="where that detector is, from right towards down, degrees")
     ] = -90.0
     relief_px: Annotated[
         float, Field(ge=0, le=100, description="height of the hardest material above a pore, pixels")
-    ] = 3.0
-    rounding_px: Annotated[float, Field(ge=0.3, le=50, description="standard deviation of the rounded edges, pixels")] = 1.2
+    ] = 4.0
+    rounding_px: Annotated[
+        float, Field(ge=0.3, le=50, description="standard deviation of the rounded edges, pixels")
+    ] = 1.2
     charging: Annotated[
         float, Field(ge=0, le=1, description="strength of the tails behind what is bright, of the signal")
     ] = 0.12
     tail_px: Annotated[float, Field(ge=0.5, le=1e4, description="length of the tails along the line, pixels")] = 25.0
     charged_lines: Annotated[float, Field(ge=0, le=1, description="share of the lines that jump")] = 0.03
-    jump: Annotated[float, Field(ge=0, le=1, description="standard deviation of the jumps, of the signal of quartz")] = 0.12
+    jump: Annotated[
+        float, Field(ge=0, le=1, description="standard deviation of the jumps, of the signal of quartz")
+    ] = 0.08
     beam_px: Annotated[float, Field(ge=0, le=20, description="standard deviation of the beam, pixels")] = 0.6
     electrons: Annotated[
         float, Field(ge=1, le=1e12, description="electrons counted of a flat face of quartz in a pixel")
     ] = 600.0
-    drift_px: Annotated[
-        float, Field(ge=0, le=20, description="largest shift of a line along the scan, pixels")
-    ] = 0.3
+    drift_px: Annotated[float, Field(ge=0, le=20, description="largest shift of a line along the scan, pixels")] = 0.3
     offset: Annotated[float, Field(ge=0, le=1, description="grey value of no signal, of full scale")] = 0.05
     gain: Annotated[float, Field(gt=0, le=4, description="signal of a flat face of quartz, of full scale")] = 0.45
 

@@ -1,8 +1,8 @@
 """The contract of an instrument: what stands in front of it, and what it makes of that.
 
 Each file beside this one is an instrument, under its own name. It holds ``INSTRUMENT``, a class of frozen settings that
-are all numbers or switches (so that each can be typed as NAME=NUMBER), with ``see``. An instrument draws all chance of an
-image from that image's own stream and moves nothing by more than it states, so that masks stay in register.
+are all numbers or switches (so that each can be typed as NAME=NUMBER), with ``see``. An instrument draws all chance of
+an image from that image's own stream and moves nothing by more than it states, so that masks stay in register.
 """
 
 from abc import ABC, abstractmethod
@@ -65,16 +65,17 @@ class Subject:
     def tone(self) -> NDArray[np.float64]:
         """Reflectance over its mean in the same material, ``(height, width)``: the grain of the material.
 
-        Pixels on an edge are mixed with what is beyond it. They get what the inside next to them has, so that how soft an
-        edge is is left to the instrument, and where it is to the labels.
+        Pixels on an edge are mixed with what is beyond it. They get what the inside next to them has: the labels say
+        where an edge is, and the instrument how soft.
         """
         tone = np.ones(self.labels.shape)
         for k in np.unique(self.labels):
             of_it = self.labels == k
             inside = binary_erosion(of_it, np.ones((3, 3)), border_value=1)
-            if not inside.any():
+            mean = float(self.reflectance[inside].mean()) if inside.any() else 0.0
+            if mean <= 0:
                 continue
-            relative = np.where(inside, self.reflectance / max(float(self.reflectance[inside].mean()), 1e-9), 0.0)
+            relative = np.where(inside, self.reflectance / mean, 0.0)
             near = gaussian_filter(inside.astype(np.float64), 1.0, mode="constant")
             spread = gaussian_filter(relative, 1.0, mode="constant") / np.maximum(near, 1e-3)
             tone[of_it & (near > 1e-3)] = spread[of_it & (near > 1e-3)]
@@ -167,4 +168,6 @@ def require_materials(subjects: Sequence[Subject], name: str) -> None:
         Problem: a subject names no material.
     """
     if any(not subject.materials for subject in subjects):
-        raise Problem(f"the {name} has to know what things are made of, and this phantom does not say", do="use a camera")
+        raise Problem(
+            f"the {name} has to know what things are made of, and this phantom does not say", do="use a camera"
+        )

@@ -95,7 +95,7 @@ class Scanner(Instrument):
 
 
 def srgb_curve(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB values of linear light, both from 0 to 1."""
+    """Values of sRGB for linear light, both from 0 to 1."""
     clipped = np.clip(linear, 0, 1)
     return np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)
 
