@@ -31,6 +31,7 @@ from pydantic import Field
 from scipy.ndimage import gaussian_filter
 from scipy.signal import lfilter
 
+from morphogen.images.picture import Label
 from morphogen.phantoms.instruments.instrument import (
     Instrument,
     PixelType,
@@ -97,7 +98,7 @@ class ElectronMicroscope(Instrument):
         signal = np.clip(signal + self._charge(signal, generator), 0, None)
         walk = self._drift(len(signal), generator)
         counted = generator.poisson(_shifted(signal, walk) * self.electrons) / self.electrons
-        recorded = {"instrument": "electron_microscope", "largest_shift_px": float(np.abs(walk).max())}
+        recorded: dict[str, Label] = {"instrument": "electron_microscope", "largest_shift_px": float(np.abs(walk).max())}
         return Seen(to_grey(self.offset + self.gain * counted, dtype)[None], recorded)
 
     def yields(self, materials: Sequence[str]) -> NDArray[np.float64]:
@@ -140,8 +141,8 @@ class ElectronMicroscope(Instrument):
 
     def _drift(self, lines: int, generator: np.random.Generator) -> NDArray[np.float64]:
         """Shift of each line to the right in pixels: a random walk about zero."""
-        walk = np.cumsum(generator.standard_normal(lines))
-        walk -= walk.mean()
+        walk: NDArray[np.float64] = np.cumsum(generator.standard_normal(lines))
+        walk = walk - walk.mean()
         shift: NDArray[np.float64] = walk * (self.drift_px / max(float(np.abs(walk).max()), 1e-12))
         return shift
 
