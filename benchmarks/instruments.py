@@ -1,19 +1,21 @@
 """Phantoms through each instrument, as a figure (`python benchmarks/instruments.py -o docs/figures/instruments.png`).
 
-Above, a row a kind and a column an instrument: the same phantom, its exact mask first. Below, a root system in depth: slices
-across and along gravity, materials first and then the tomograph's volume. Grey images are each stretched to their own
-range less 0.2 % at either end, as one looks at them; colours are as they are.
+Above, a row a kind and a column an instrument: the same phantom, its exact mask first. Below, a root system in depth:
+slices across and along gravity, materials first and then the tomograph's volume. Grey images are each stretched to
+their own range less 0.2 % at either end, as one looks at them; colours are as they are.
 
 --real FOLDER writes a second figure beside it, NAME-real.png, of crops of real images for comparison; the folder holds
 rock/carbonate_s1.png, fiber/cfrp_*.jpg and root/images.
 """
 
 import argparse
+import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from morphogen.images.folders import read_images
 from morphogen.mathematics.randomness import numpy_generator
@@ -24,8 +26,11 @@ from morphogen.phantoms.phantom import phantom
 from morphogen.report.drawing import png
 from morphogen.report.figures import scale_bar
 
-KINDS = {"rock": 128, "fiber": 128, "root": 256, "root_system": 256}
+KINDS = {"rock": 128, "fiber": 128, "root_system": 256}
 """Size of each."""
+
+REAL = (("rock/carbonate_s1.png", 256, True), ("fiber/cfrp_C1*.jpg", 128, True), ("root/images/*.jpg", 512, False))
+"""Files, size of a crop, and whether they are looked at in grey."""
 
 Tile = tuple[str, NDArray[np.generic], float]
 """Title, pixels ``(height, width)`` or ``(height, width, 3)``, side of a pixel in micrometres."""
@@ -57,7 +62,8 @@ def tiles_of(kind: str, seed: int) -> list[Tile]:
 
 def tiles_in_depth(seed: int) -> list[Tile]:
     """A root system in a block of soil, cut across and along gravity."""
-    solid = root_systems.solid(root_systems.Settings(), (96, 128, 128), 100.0, numpy_generator(seed))
+    settings = root_systems.Settings(plants=1, sand_mm=0.6, aggregate_mm=2.4)
+    solid = root_systems.solid(settings, (96, 128, 128), 60.0, numpy_generator(seed))
     seen = Tomograph().scan(solid, "uint16", numpy_generator(seed, 1))
     print(solid.caption, *(f"{k} {v:.3g}" for k, v in seen.recorded.items() if not isinstance(v, str)))
     tiles: list[Tile] = []
@@ -71,7 +77,7 @@ def tiles_in_depth(seed: int) -> list[Tile]:
 def real_tiles(folder: Path) -> list[list[Tile]]:
     """Crops of real images, as large in pixels as the phantoms."""
     rows = []
-    for files, size, grey in (("rock/carbonate_s1.png", 256, True), ("fiber/cfrp_C1*.jpg", 128, True), ("root/images/*.jpg", 512, False)):  # fmt: skip
+    for files, size, grey in REAL:
         row: list[Tile] = []
         for path in sorted(folder.glob(files))[:2]:
             picture = read_images(path, grey=grey)[0]
@@ -101,7 +107,9 @@ def draw(rows: list[list[Tile]], path: Path) -> None:
                 axis.set_xlim(-0.5, width - 0.5)
                 axis.set_ylim(height - 0.5, -0.5)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.96, bottom=0.03, wspace=0.05, hspace=0.22)
-    path.write_bytes(png(figure, 150))
+    # Noise does not compress: few shades keep the file small.
+    drawn = Image.open(io.BytesIO(png(figure, 110))).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    drawn.save(path, optimize=True)
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def tomograph() -> tuple[str, float, str, float]:
     through = Tomograph()
     labels = [p.labels for p in phantoms("rock", count=some, size=(128, 128), seed=1)]
     y, x = np.indices((182, 182)) - 90.5
-    around = np.hypot(y, x) <= 90.5  # the circle through the corners of the field
+    around = np.hypot(y, x) < 89.5  # about the circle through the corners of the field
     cores = [np.where(around, np.pad(field == 0, 27, mode="symmetric"), 0.0) for field in labels]
     angles = np.arange(through.angles) * 180 / through.angles
 

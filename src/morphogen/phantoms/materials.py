@@ -66,7 +66,7 @@ POLYAMIDE = Material({"C": 6, "H": 11, "N": 1, "O": 1}, 1.14, (0.62, 0.60, 0.54)
 WATER = Material({"H": 2, "O": 1}, 1.0, (0.06, 0.06, 0.07), 0.0)
 ROOT = Material({"C": 1, "H": 12, "O": 6}, 1.02, (0.74, 0.66, 0.50), 0.2)  # nine tenths of it water
 SOIL = Material(
-    {"Si": 3, "Al": 1, "O": 10, "H": 5, "C": 1}, 1.45, (0.19, 0.125, 0.075), 0.4
+    {"Si": 3, "Al": 1, "O": 10, "H": 5, "C": 1}, 1.45, (0.14, 0.088, 0.055), 0.4
 )  # moist, with its fine pores
 
 MATERIALS: Mapping[str, Material] = {

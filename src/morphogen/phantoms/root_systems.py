@@ -393,7 +393,7 @@ def _soil(
     order = np.argsort(-sand, axis=None, kind="stable")
     order = order[labels.ravel()[order] == SOIL]
     labels.ravel()[order[: round(settings.sand_fraction * len(order))]] = QUARTZ
-    return labels, np.clip(0.10 * field("clods", settings.aggregate_mm) + 0.12 * field("grain", 0.12), -0.6, 0.6)
+    return labels, np.clip(0.16 * field("clods", settings.aggregate_mm) + 0.14 * field("grain", 0.12), -0.7, 0.7)
 
 
 def _parameters(

@@ -98,7 +98,10 @@ class ElectronMicroscope(Instrument):
         signal = np.clip(signal + self._charge(signal, generator), 0, None)
         walk = self._drift(len(signal), generator)
         counted = generator.poisson(_shifted(signal, walk) * self.electrons) / self.electrons
-        recorded: dict[str, Label] = {"instrument": "electron_microscope", "largest_shift_px": float(np.abs(walk).max())}
+        recorded: dict[str, Label] = {
+            "instrument": "electron_microscope",
+            "largest_shift_px": float(np.abs(walk).max()),
+        }
         return Seen(to_grey(self.offset + self.gain * counted, dtype)[None], recorded)
 
     def yields(self, materials: Sequence[str]) -> NDArray[np.float64]:
