@@ -83,6 +83,8 @@ MATERIALS: Mapping[str, Material] = {
     "dense mineral": IRON_OXIDE,
     "carbon": CARBON,
     "fiber": CARBON,
+    "warp": CARBON,
+    "weft": CARBON,
     "glass": GLASS,
     "epoxy": EPOXY,
     "matrix": EPOXY,

@@ -50,10 +50,10 @@ KIND = "root_system"
 SPACING_UM = 50.0
 VARIATION: Mapping[str, tuple[float, float]] = {"age_days": (6.5, 9.5), "tap_diameter_mm": (0.45, 0.65)}
 MATERIALS = ("soil", "quartz", "root")
-PHASE = "root"
+PHASE = ("root",)
 
 SOIL, QUARTZ, ROOT = 1, 2, 3  # labels
-BRIGHTNESS = np.array([0.04, 0.20, 0.46, 0.76])  # reflectance of cracks, soil, sand and roots
+EMPTY, GREYS = 0.04, {"soil": 0.20, "quartz": 0.46, "root": 0.76}  # reflectance
 HAIR = 0.62  # reflectance of a hair
 ZONES = 0.5  # zones and distances of a lateral over those of a taproot
 LATERAL_TROPISM = 0.4  # strength for laterals over that for taproots
@@ -187,9 +187,10 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: 
     hairs = _hairs(settings, roots, source)
     covered = _covered_by(hairs, settings.hair_diameter_um / 1000, size, spacing)
     grain = np.where(soil == 0, 1.0, 1 + texture)
-    behind = BRIGHTNESS[soil] * grain
+    brightness = np.array([EMPTY, *GREYS.values()])
+    behind = brightness[soil] * grain
     behind += (HAIR - behind) * covered
-    reflectance = np.clip(behind + (BRIGHTNESS[ROOT] * light - behind) * inside, 0, 1)
+    reflectance = np.clip(behind + (brightness[ROOT] * light - behind) * inside, 0, 1)
     materials = np.where(labels == 1, ROOT, soil).astype(np.uint8)
     parameters = _parameters(settings, roots, window, soil)
     of_hairs = [length_inside(np.stack(hair), window) for hair in hairs]

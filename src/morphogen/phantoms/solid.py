@@ -5,7 +5,8 @@ slice of a solid has the labels of a section through its geometry. Label 0 is em
 background, which attenuates nothing; label k is ``materials[k - 1]``.
 
 The file of a kind that has depth holds, beside what ``phantom`` asks of every kind, ``MATERIALS`` (the names in the
-order of their labels), ``PHASE`` (the material that the kind is about, or "pore" for label 0) and
+order of their labels), ``PHASE`` (the materials that the kind is about; none for pores, label 0), ``GREYS`` and
+``EMPTY`` (what each material and emptiness reflect), and
 
     solid(settings, shape, spacing_um, source) -> Solid
 
@@ -56,6 +57,11 @@ class Solid:
         """Labels of one slice, a view: across the depth for axis 0, the height for 1, the width for 2."""
         section: NDArray[np.uint8] = np.moveaxis(self.labels, axis, 0)[index]
         return section
+
+    def mask(self, phase: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Where the material is one of these; where it is empty, if there are none."""
+        names = [label for label, name in enumerate(self.materials, start=1) if name in phase]
+        return np.isin(self.labels, names or [0])
 
     def fractions(self) -> Mapping[str, float]:
         """Share of the voxels of each material, by name; what is left is empty."""
