@@ -137,8 +137,8 @@ class ElectronMicroscope(Instrument):
         lines, width = signal.shape
         jumps = generator.uniform(size=lines) < self.charged_lines
         start = generator.uniform(0, width, lines)
-        height = self.jump * generator.standard_normal(lines) * jumps
-        jumped = height[:, None] * (np.arange(width)[None] >= start[:, None])
+        heights = np.where(jumps, self.jump * generator.standard_normal(size=(lines,)), 0.0)
+        jumped = heights[:, None] * (np.arange(width)[None] >= start[:, None])
         charge: NDArray[np.float64] = jumped - self.charging * tail
         return charge
 
