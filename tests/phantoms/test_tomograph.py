@@ -155,6 +155,15 @@ def test_slices_are_the_same_alone_and_in_company() -> None:
         assert alone.recorded == together[k].recorded
 
 
+def test_an_ore_saturates_and_leaves_the_other_minerals_their_contrast() -> None:
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    labels[10:20, 10:38], labels[30:36, 20:26] = 1, 2
+    seen = tomograph().see([Subject.of_labels(labels, ("quartz", "iron oxide"), 5.0)], "uint8", [numpy_generator(0)])[0]
+    assert seen.pixels[0, 32:34, 22:24].min() == 255
+    grey = seen.pixels[0, 12:18, 12:36].mean() - seen.pixels[0, 2:6, 2:6].mean()
+    assert 100 < grey < 180
+
+
 def test_a_solid_is_scanned_slice_by_slice_and_blurred_across_them() -> None:
     labels = np.zeros((9, 32, 32), np.uint8)
     labels[:5, 8:24, 4:28] = 1

@@ -60,7 +60,10 @@ ENOUGH = 1 / 7
 """Share of the photons that should get through."""
 
 DARKEST, BRIGHTEST = -0.3, 1.7
-"""Ends of the grey scale, over the attenuation of the densest material: room for noise, and for denser grains."""
+"""Ends of the grey scale, over the attenuation of the most attenuating material: room for noise, and for denser grains."""
+
+ORE = 4.0
+"""Grams a cubic centimetre; what is heavier may saturate, or the rest would be left with a few levels of grey."""
 
 _FLOAT = NDArray[np.float32]
 _Kind = TypeVar("_Kind", bound=np.generic)
@@ -230,7 +233,10 @@ class Tomograph(Instrument):
         return beam.reconstruct(counted, self.smoothing) / np.float32(scan.pixel_cm)
 
     def _as_grey(self, found: _FLOAT, dtype: PixelType, photons: float | None, through: _FLOAT, scan: "_Scan") -> Seen:
-        densest = float(scan.levels.max())
+        light = [
+            level for name, level in zip(scan.materials, scan.levels, strict=True) if material(name).density <= ORE
+        ]
+        densest = max(light or scan.levels.tolist())
         low = DARKEST * densest if self.darkest_per_cm is None else self.darkest_per_cm
         high = BRIGHTEST * densest if self.brightest_per_cm is None else self.brightest_per_cm
         recorded: dict[str, Label] = {
