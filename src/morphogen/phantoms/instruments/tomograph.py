@@ -60,7 +60,7 @@ ENOUGH = 1 / 7
 """Share of the photons that should get through."""
 
 DARKEST, BRIGHTEST = -0.3, 1.7
-"""Ends of the grey scale, over the attenuation of the most attenuating material: room for noise, and for denser grains."""
+"""Ends of the grey scale, over the largest attenuation of a material: room for noise, and for denser grains."""
 
 ORE = 4.0
 """Grams a cubic centimetre; what is heavier may saturate, or the rest would be left with a few levels of grey."""
@@ -236,7 +236,7 @@ class Tomograph(Instrument):
         light = [
             level for name, level in zip(scan.materials, scan.levels, strict=True) if material(name).density <= ORE
         ]
-        densest = max(light or scan.levels.tolist())
+        densest = float(max(light or scan.levels))
         low = DARKEST * densest if self.darkest_per_cm is None else self.darkest_per_cm
         high = BRIGHTEST * densest if self.brightest_per_cm is None else self.brightest_per_cm
         recorded: dict[str, Label] = {
