@@ -135,8 +135,8 @@ class ElectronMicroscope(Instrument):
         # Before the first pixel of a line the beam has seen the mean.
         tail = lfilter([0.0, 1 - kept], [1.0, -kept], signal - signal.mean(), axis=1)
         lines, width = signal.shape
-        jumps = generator.uniform(size=lines) < self.charged_lines
-        start = generator.uniform(0, width, lines)
+        jumps = generator.uniform(size=(lines,)) < self.charged_lines
+        start = generator.uniform(0, width, (lines,))
         heights = np.where(jumps, self.jump * generator.standard_normal(size=(lines,)), 0.0)
         jumped = heights[:, None] * (np.arange(width)[None] >= start[:, None])
         charge: NDArray[np.float64] = jumped - self.charging * tail
