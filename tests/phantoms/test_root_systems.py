@@ -134,7 +134,7 @@ def test_recorded_parameters_are_those_of_the_geometry() -> None:
 
 
 def test_soil_has_the_shares_that_were_asked_for_and_hairs_their_length() -> None:
-    settings = Settings(crack_fraction=0.2, sand_fraction=0.1, hair_length_mm=0.5, hairs_per_mm=30)
+    settings = Settings(crack_fraction=0.2, sand_fraction=0.1, hair_length_mm=0.5, age_days=5)
     drawn = scene(settings, (160, 160), 50.0, numpy_generator(7))
     assert drawn.parameters["crack_fraction"] == pytest.approx(0.2, abs=1e-4)
     assert drawn.parameters["sand_fraction"] == pytest.approx(0.1, abs=1e-4)
