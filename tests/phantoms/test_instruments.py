@@ -14,7 +14,7 @@ from morphogen.phantoms.phantom import Phantom, phantom, phantoms
 from morphogen.problems import Problem
 
 QUICK = {"tomograph": {"angles": 24}}
-KINDS = ("rock", "fiber", "root")
+KINDS = ("rock", "fiber", "root", "root_system")
 
 
 def drawn(name: str, kind: str = "rock", **settings: float) -> Phantom:

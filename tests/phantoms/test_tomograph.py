@@ -145,10 +145,14 @@ def test_the_core_goes_on_beyond_the_field() -> None:
     assert corner.std() > 2 * found.std()
 
 
-def test_slices_are_the_same_alone_and_in_company() -> None:
+def test_slices_are_the_same_alone_and_in_company(monkeypatch: pytest.MonkeyPatch) -> None:
     subjects = [disc(r, um) for r, um in ((10.0, 100.0), (14.0, 100.0), (8.0, 50.0), (12.0, 50.0))]
     instrument = Tomograph(angles=30)
     together = instrument.see(subjects, "uint8", [numpy_generator(k) for k in range(4)])
+    monkeypatch.setattr(f"{Tomograph.__module__}.PIXELS", SIZE**2)  # and large images by ones
+    by_ones = instrument.see(subjects, "uint8", [numpy_generator(k) for k in range(4)])
+    for one, other in zip(together, by_ones, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
     for k, subject in enumerate(subjects):
         alone = instrument.see([subject], "uint8", [numpy_generator(k)])[0]
         np.testing.assert_array_equal(alone.pixels, together[k].pixels)

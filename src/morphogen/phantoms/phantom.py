@@ -35,7 +35,7 @@ from morphogen.problems import Problem, as_problem
 EMPTY = ""
 """Material of an open pore in ``SECTION``."""
 
-_TOGETHER = 64  # phantoms that go through an instrument at once
+_TOGETHER, _PIXELS = 64, 2**22  # phantoms that go through an instrument at once, and pixels of all of them
 _VARIATION, _GEOMETRY, _CAMERA, _COUPLED = range(30, 34)  # purposes of the random streams, apart from all others
 
 
@@ -182,9 +182,10 @@ def phantoms(
         raise Problem(f"cannot draw {count} phantoms", do="ask for at least 1")
     variation: Mapping[str, tuple[float, float]] = _module(kind).VARIATION if vary else {}
     made: list[Phantom] = []
-    for first in range(0, count, _TOGETHER):
+    together = max(1, min(_TOGETHER, _PIXELS // max(size[0] * size[1], 1)))
+    for first in range(0, count, together):
         drawn = []
-        for specimen in range(first, min(first + _TOGETHER, count)):
+        for specimen in range(first, min(first + together, count)):
             numbers = numpy_generator(max(seed, 0), _VARIATION, specimen)  # a negative seed is refused below
             # Every range is drawn from, so that giving one parameter does not change the others.
             varied = {name: float(numbers.uniform(*limits)) for name, limits in variation.items()}

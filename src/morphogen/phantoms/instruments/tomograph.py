@@ -52,8 +52,8 @@ from morphogen.phantoms.instruments.instrument import (
 from morphogen.phantoms.materials import material
 from morphogen.phantoms.solid import Solid
 
-TOGETHER = 64
-"""Images that share the matrices of a projection."""
+TOGETHER, PIXELS = 64, 2**22
+"""Images that share the matrices of a projection, at most, and pixels of all of them."""
 
 VOLTAGES = (40.0, 50.0, 60.0, 80.0, 100.0, 120.0, 150.0)
 ENOUGH = 1 / 7
@@ -291,17 +291,24 @@ def _beyond(height: int, width: int) -> tuple[int, int]:
 
 
 def _parts(stack: NDArray[_Kind]) -> Iterator[NDArray[_Kind]]:
-    """A stack in parts that are projected together."""
-    for first in range(0, len(stack), TOGETHER):
-        yield stack[first : first + TOGETHER]
+    """A stack in parts that are worked on together."""
+    count = _together(stack[0].size)
+    for first in range(0, len(stack), count):
+        yield stack[first : first + count]
+
+
+def _together(pixels: int) -> int:
+    """How many images of that size are worked on together."""
+    return max(1, min(TOGETHER, PIXELS // pixels))
 
 
 def _alike(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:
     """Neighbours that can be projected together."""
     for _, group in groupby(subjects, key=lambda s: (s.labels.shape, s.spacing_um, s.materials)):
         members = list(group)
-        for first in range(0, len(members), TOGETHER):
-            yield members[first : first + TOGETHER]
+        count = _together(members[0].labels.size)
+        for first in range(0, len(members), count):
+            yield members[first : first + count]
 
 
 INSTRUMENT = Tomograph
