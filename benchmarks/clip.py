@@ -37,7 +37,7 @@ from morphogen.images.image_set import Pictures
 from morphogen.images.labels import CLASS
 from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import phantom
 from morphogen.report.confusion_figure import write_confusion
 from morphogen.report.figures import write_contact_sheet

@@ -37,7 +37,7 @@ from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Picture
 from morphogen.instructions.triples import KnownTriple, known_triples, pictures_of
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import phantom
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 from morphogen.training.train import train

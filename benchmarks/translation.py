@@ -36,7 +36,7 @@ from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import Phantom, image_set, phantoms
 from morphogen.specimens.specimen import specimen
 from morphogen.training.train import train

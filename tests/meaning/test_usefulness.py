@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from morphogen.images.image_set import Pictures
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.usefulness.usefulness import usefulness
 

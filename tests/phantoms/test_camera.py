@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 
 IDEAL = Camera(blur_px=0, read_noise=0, shot_noise=0, shading=0, offset=0, gain=1)
 

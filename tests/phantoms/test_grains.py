@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.camera import Camera
 from morphogen.phantoms.grains import Settings, throw_grains
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import (
     Phantom,
     image_set,

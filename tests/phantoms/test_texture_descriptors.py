@@ -13,7 +13,7 @@ from morphogen.evaluation.descriptors.orientation import axial_degrees, directio
 from morphogen.evaluation.descriptors.power_spectrum import power_spectrum
 from morphogen.evaluation.section import IN_COLOUR, Section
 from morphogen.images.picture import Origin, Picture
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import phantom
 
 TEXTURE = ("orientation", "power_spectrum", "noise_and_sharpness")

@@ -1,6 +1,5 @@
 """Images: make phantoms, describe, split and segment sets."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("kind", metavar="KIND")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the images.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="New folder for the images.")
 @click.option("-n", "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Number of specimens.")
 @click.option("--size", type=SIZE, default=(256, 256), show_default=True, help="Height and width in pixels.")
 @click.option("--depth", type=click.IntRange(min=16), metavar="VOXELS",
@@ -37,33 +36,52 @@ if TYPE_CHECKING:
     " letting specimens differ as real ones do.",
 )
 @click.option("--labels", is_flag=True, help="Draw the exact mask as the image, black and white.")
-@click.option("--list", "listing", is_flag=True, is_eager=True, expose_value=False,
-              callback=lambda ctx, _, wanted: _list_parameters(ctx) if wanted else None,
-              help="Show the parameters of KIND and leave.")  # fmt: skip
-def phantom(kind: str, out: Path, count: int, size: tuple[int, int], depth: int | None, seed: int, bits: str,
-            given: tuple[str, ...], same: bool, labels: bool) -> None:  # fmt: skip
-    """Make images whose answer is known: KIND is rock, fiber or root.
+@click.option("--instrument", metavar="NAME",
+              help="What the phantoms are seen through: camera (as by default), tomograph, scanner or"
+              " electron_microscope; volumes through camera or tomograph.")  # fmt: skip
+@click.option("--instrument-set", "of_instrument", multiple=True, metavar="NAME=NUMBER",
+              help="A setting of the instrument, as 'photons=20000'; --list shows them.")  # fmt: skip
+@click.option(
+    "--list", "listing", is_flag=True, help="Show the parameters of KIND, and those of --instrument, and leave."
+)
+def phantom(kind: str, out: Path | None, count: int, size: tuple[int, int], depth: int | None, seed: int, bits: str,
+            given: tuple[str, ...], same: bool, labels: bool, instrument: str | None, of_instrument: tuple[str, ...],
+            listing: bool) -> None:  # fmt: skip
+    """Make images whose answer is known: KIND is rock, fiber, root or root_system.
 
-    Kinds that have depth too are grain_pack and gaussian_rock; fiber_bundle, weave and strands.
+    Kinds that have depth too are grain_pack and gaussian_rock; fiber_bundle, weave and strands; root_system.
 
     Writes images/, the exact masks/ and captions with all parameters into a new folder; of volumes also labels/ (each
     material by its number), geometry/ and parameters.json.
     """
     from morphogen.images.folders import write_images
+    from morphogen.phantoms.instruments.instrument import instrument as instrument_of
     from morphogen.phantoms.phantom import image_set, phantoms
     from morphogen.phantoms.volumes import volumes, write_volumes
     from morphogen.whole_files import require_free_folder
 
+    if listing:
+        _list_parameters(kind, instrument)
+        return
+    if out is None:
+        raise Problem("it is not said where to write the phantoms", do="name a new folder with --out")
+    if labels and instrument is not None:
+        raise Problem("exact masks are seen through no instrument", do="leave out --labels or --instrument")
     require_free_folder(out, "the phantoms")
     parameters = {name: as_number(name, value) for name, value in name_value_pairs(given)}
     dtype: Literal["uint8", "uint16"] = "uint8" if bits == "8" else "uint16"
+    settings = {name: as_number(name, value) for name, value in name_value_pairs(of_instrument)}
+    seen_by = instrument_of(instrument or "camera", settings)
     if depth is not None:
         drawn = volumes(
-            kind, count=count, shape=(depth, *size), seed=seed, vary=not same, dtype=dtype, parameters=parameters
-        )
+            kind, count=count, shape=(depth, *size), seed=seed, vary=not same, dtype=dtype, camera=seen_by,
+            parameters=parameters,
+        )  # fmt: skip
         click.echo(f"{count} volumes in {out}, the first: {write_volumes(drawn, out, masks_only=labels)}")
         return
-    made = phantoms(kind, count=count, size=size, seed=seed, vary=not same, dtype=dtype, parameters=parameters)
+    made = phantoms(
+        kind, count=count, size=size, seed=seed, vary=not same, dtype=dtype, camera=seen_by, parameters=parameters
+    )
     write_images(image_set(made, labels=labels), out)
     click.echo(f"{count} phantoms in {out}, the first: {made[0].caption}")
 
@@ -138,14 +156,14 @@ def _prompted(
     return prompted_triples(run, judge, pairs, tries=tries, filter=Filter(*least), seed=seed, text_encoder=text_encoder)
 
 
-def _list_parameters(ctx: click.Context) -> None:
+def _list_parameters(kind: str, instrument: str | None) -> None:
+    from morphogen.phantoms.instruments.instrument import settings_of
     from morphogen.phantoms.phantom import parameters_of
 
-    kind = ctx.params.get("kind") or next((a for a in sys.argv[2:] if not a.startswith("-")), "")
-    for p in parameters_of(kind):
+    listed = [*parameters_of(kind), *(settings_of(instrument) if instrument is not None else ())]
+    for p in listed:
         default = "chosen to suit" if p.default is None else f"{p.default:g}"
         click.echo(f"{p.name:<22} {p.low:g} to {p.high:g}, by default {default}: {p.description}")
-    ctx.exit()
 
 
 @click.command()

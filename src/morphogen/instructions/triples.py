@@ -23,8 +23,9 @@ from morphogen.images.image_set import Pictures
 from morphogen.images.labels import LABELS
 from morphogen.images.picture import Picture
 from morphogen.images.triples import AFTER, BEFORE, ReadTriples
-from morphogen.phantoms.camera import Camera, PixelType
 from morphogen.phantoms.edits import Change, Triple, changes_of, triple
+from morphogen.phantoms.instruments.camera import Camera
+from morphogen.phantoms.instruments.instrument import PixelType
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_free_folder, write_folder_whole, write_text_whole

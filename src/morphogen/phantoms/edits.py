@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from morphogen.images.picture import Origin, Picture
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.camera import Camera, PixelType
+from morphogen.phantoms.instruments.camera import Camera
+from morphogen.phantoms.instruments.instrument import PixelType
 from morphogen.phantoms.phantom import Phantom, phantom, variation_of
 from morphogen.problems import Problem
 

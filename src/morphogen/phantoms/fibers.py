@@ -41,6 +41,7 @@ from morphogen.problems import Problem
 
 KIND = "fiber"
 SPACING_UM = 0.65
+SECTION = ("epoxy", "carbon")  # materials of the background and of the fibers
 VARIATION: Mapping[str, tuple[float, float]] = {
     "fiber_volume_fraction": (0.45, 0.60),
     "fiber_diameter_um": (6.6, 7.6),

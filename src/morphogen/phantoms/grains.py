@@ -37,6 +37,7 @@ from morphogen.problems import Problem
 
 KIND = "rock"
 SPACING_UM = 5.0
+SECTION = ("quartz", "")  # materials of the background and of the pores
 VARIATION: Mapping[str, tuple[float, float]] = {"porosity": (0.18, 0.32), "grain_radius_um": (32.0, 42.0)}
 
 PORE, CONTACT = 0.10, 0.30  # reflectance of a pore, depth of the dark line where two grains touch

@@ -1,20 +1,22 @@
 """Phantoms: images whose answer is known, because their geometry was chosen before they were photographed.
 
-Each kind is one file beside this one. It holds ``KIND``, the name, by which it is known; ``SPACING_UM``, a pixel size
+Each kind is one file beside this one, known by its ``KIND``. It holds ``KIND``, the name; ``SPACING_UM``, a pixel size
 that suits its default parameters; ``VARIATION``, the modest ranges from which ``phantoms`` draws what was not given;
 ``Settings``, its typed parameters; and ``scene``, which draws exact geometry into a ``Scene``. Lengths are
-physical (micrometres or millimetres), so a finer spacing shows more of the same thing. A kind that has depth also draws
-a ``Solid`` (see ``solid``).
+physical (micrometres or millimetres), so a finer spacing shows more of the same thing. ``SECTION`` says what a scene is
+made of, where the scene does not say more: the materials of the background and of the phase of interest. A kind that
+has depth also draws a ``Solid`` (see ``solid``).
 
 The random streams of one phantom have the keys (seed, purpose, specimen). Parameters, geometry and camera draw from
-streams of their own: another camera photographs the same geometry. ``coupled`` gives every use of chance in the
-geometry its own stream too, so that two phantoms of one seed with other parameters differ only in what the parameters
-change, as far as the geometry allows. It is not the default, as it gives other phantoms than one stream does.
+streams of their own: another camera, or another instrument, sees the same geometry. ``coupled`` gives every use of
+chance in the geometry its own stream too, so that two phantoms of one seed with other parameters differ only in what
+the parameters change, as far as the geometry allows. It is not the default, as it gives other phantoms than one stream
+does.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol, cast, get_args
@@ -26,9 +28,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Origin, Picture
 from morphogen.mathematics.randomness import NamedStreams, Source, numpy_generator
-from morphogen.phantoms.camera import Camera, PixelType
+from morphogen.phantoms.instruments.camera import Camera
+from morphogen.phantoms.instruments.instrument import Instrument, PixelType, Seen, Subject
+from morphogen.phantoms.parameters import Parameter, listed_parameters
 from morphogen.problems import Problem, as_problem
 
+EMPTY = ""
+"""Material of an open pore in ``SECTION``."""
+
+_TOGETHER, _PIXELS = 64, 2**22  # phantoms that go through an instrument at once, and pixels of all of them
 _VARIATION, GEOMETRY, CAMERA, _COUPLED = range(30, 34)  # purposes of the random streams, apart from all others
 
 
@@ -47,12 +55,19 @@ class Scene:
         labels: ``(height, width)`` uint8, 1 where the centre of the pixel lies in the phase of interest.
         parameters: what was asked for (``..._asked``) and what was realised.
         caption: one line in words.
+        materials: ``(height, width)`` uint8, which material is where, as in a ``Solid``: 0 is empty, k is
+            ``names[k - 1]``; None where ``labels`` and the ``SECTION`` of the kind tell it.
+        names: of these materials.
+        density: ``(height, width)`` over that of the material; None where brightness is all that is known of it.
     """
 
     reflectance: NDArray[np.float64]
     labels: NDArray[np.uint8]
     parameters: Mapping[str, float]
     caption: str
+    materials: NDArray[np.uint8] | None = None
+    names: tuple[str, ...] = ()
+    density: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +75,8 @@ class Phantom:
     """An image with its exact answer.
 
     Attributes:
-        picture: what the camera saw, one channel; its labels hold the caption and the parameters.
+        picture: what the instrument saw, one channel, or three of a scanner; its labels hold the caption, the
+            parameters, and what the instrument recorded.
         labels: ``(height, width)`` uint8, 1 where the centre of the pixel lies inside the exact geometry
             of the phase of interest (pore, fiber, root), 0 elsewhere.
         parameters: what was asked for (``..._asked``, where the drawing may differ from it) and what was
@@ -72,25 +88,6 @@ class Phantom:
     labels: NDArray[np.uint8]
     parameters: Mapping[str, float]
     caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a kind, for listings.
-
-    Attributes:
-        name: as passed to ``phantom``.
-        default: its value where none is given; None where the kind chooses it.
-        low: smallest allowed value.
-        high: largest allowed value.
-        description: what it means, with its unit.
-    """
-
-    name: str
-    default: float | None
-    low: float
-    high: float
-    description: str
 
 
 def phantom_kinds() -> list[str]:
@@ -113,17 +110,7 @@ def parameters_of(kind: str) -> tuple[Parameter, ...]:
     Raises:
         Problem: the kind is unknown.
     """
-    listed = []
-    for name, field in module_of(kind).Settings.model_fields.items():
-        limits = {
-            side: float(getattr(bound, side))
-            for bound in field.metadata
-            for side in ("ge", "le")
-            if hasattr(bound, side)
-        }
-        default = None if field.default is None else float(field.default)
-        listed.append(Parameter(name, default, limits.get("ge", 0.0), limits.get("le", 1.0), field.description or ""))
-    return tuple(listed)
+    return listed_parameters(module_of(kind).Settings)
 
 
 def phantom(
@@ -134,7 +121,7 @@ def phantom(
     specimen: int = 0,
     spacing_um: float | None = None,
     dtype: PixelType = "uint8",
-    camera: Camera | None = None,
+    camera: Instrument | None = None,
     coupled: bool = False,
     parameters: Mapping[str, float | None] | Mapping[str, float] | None = None,
     **more: float | None,
@@ -148,7 +135,7 @@ def phantom(
         specimen: running number of the specimen under this seed, from 0.
         spacing_um: height and width of a pixel; the kind's own where None.
         dtype: "uint8" or "uint16".
-        camera: what photographs it; a clean scan where None.
+        camera: the instrument that sees it; a camera that takes a clean scan where None.
         coupled: draw it so that another phantom of this seed and specimen, also coupled, with other parameters is the
             same thing but for what these change.
         parameters: parameters of the kind, see ``parameters_of``; a mapping suits names that a person wrote.
@@ -157,25 +144,8 @@ def phantom(
     Raises:
         Problem: an unknown kind or parameter, a value out of range, or a window too small for the features.
     """
-    module = module_of(kind)
-    settings = settings_of(module, {**(parameters or {}), **more})
-    spacing = module.SPACING_UM if spacing_um is None else float(spacing_um)
-    check_window(kind, size, seed, specimen, spacing, dtype)
-    source: Source = NamedStreams(seed, _COUPLED, specimen) if coupled else numpy_generator(seed, GEOMETRY, specimen)
-    scene: Scene = module.scene(settings, size, spacing, source)
-    pixels = (camera or Camera()).photograph(scene.reflectance, dtype, numpy_generator(seed, CAMERA, specimen))
-    return Phantom(
-        picture=Picture(
-            pixels=pixels[None],
-            spacing_um=(spacing, spacing),
-            origin=Origin(specimen=f"{kind}-{seed}-{specimen:02d}", source=f"phantom {kind} seed {seed}"),
-            labels=MappingProxyType({"caption": scene.caption, **scene.parameters}),
-            mask=scene.labels.astype(np.bool_),
-        ),
-        labels=scene.labels,
-        parameters=MappingProxyType(dict(scene.parameters)),
-        caption=scene.caption,
-    )
+    drawn = _drawn(kind, size, seed, specimen, spacing_um, dtype, coupled, {**(parameters or {}), **more})
+    return _seen([drawn], camera or Camera(), dtype)[0]
 
 
 def phantoms(
@@ -187,7 +157,7 @@ def phantoms(
     vary: bool = True,
     spacing_um: float | None = None,
     dtype: PixelType = "uint8",
-    camera: Camera | None = None,
+    camera: Instrument | None = None,
     parameters: Mapping[str, float | None] | Mapping[str, float] | None = None,
     **more: float | None,
 ) -> list[Phantom]:
@@ -202,7 +172,7 @@ def phantoms(
             specimens differ as real ones do; otherwise they keep their defaults.
         spacing_um: height and width of a pixel; the kind's own where None.
         dtype: "uint8" or "uint16".
-        camera: one camera for all.
+        camera: one camera, or another instrument, for all.
         parameters: parameters of the kind that are the same for all specimens, as a mapping.
         more: the same, as keywords.
 
@@ -211,22 +181,16 @@ def phantoms(
     """
     if count < 1:
         raise Problem(f"cannot draw {count} phantoms", do="ask for at least 1")
-    drawn = []
-    for specimen in range(count):
-        varied = varied_parameters(kind, seed, specimen) if vary else {}
-        drawn.append(
-            phantom(
-                kind,
-                size=size,
-                seed=seed,
-                specimen=specimen,
-                spacing_um=spacing_um,
-                dtype=dtype,
-                camera=camera,
-                parameters={**varied, **(parameters or {}), **more},
-            )
-        )
-    return drawn
+    made: list[Phantom] = []
+    together = max(1, min(_TOGETHER, _PIXELS // max(size[0] * size[1], 1)))
+    for first in range(0, count, together):
+        drawn = []
+        for specimen in range(first, min(first + together, count)):
+            varied = varied_parameters(kind, seed, specimen) if vary else {}
+            asked = {**varied, **(parameters or {}), **more}
+            drawn.append(_drawn(kind, size, seed, specimen, spacing_um, dtype, False, asked))
+        made += _seen(drawn, camera or Camera(), dtype)
+    return made
 
 
 def varied_parameters(kind: str, seed: int, specimen: int) -> dict[str, float]:
@@ -247,11 +211,75 @@ def image_set(phantoms: Iterable[Phantom], *, labels: bool = False) -> Pictures:
         phantoms: the phantoms.
         labels: show the exact mask itself, 0 and 255 in 8 bit, instead of what the camera saw.
     """
-    return Pictures((_drawn(phantom) if labels else phantom.picture for phantom in phantoms), name="phantoms")
+    return Pictures((_as_labels(phantom) if labels else phantom.picture for phantom in phantoms), name="phantoms")
 
 
-def _drawn(phantom: Phantom) -> Picture:
+def _as_labels(phantom: Phantom) -> Picture:
     return replace(phantom.picture, pixels=(phantom.labels[None] * np.uint8(255)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """A scene, and whose it is."""
+
+    scene: Scene
+    kind: str
+    seed: int
+    specimen: int
+    spacing_um: float
+    section: tuple[str, str] | None
+
+    @property
+    def subject(self) -> Subject:
+        scene = self.scene
+        if scene.materials is not None:
+            return Subject(scene.materials, scene.names, self.spacing_um, scene.reflectance, scene.density)
+        if self.section is None:  # a camera needs no more
+            return Subject(scene.labels, (), self.spacing_um, scene.reflectance)
+        names = tuple(dict.fromkeys(name for name in self.section if name != EMPTY))
+        table = np.array([0 if name == EMPTY else 1 + names.index(name) for name in self.section], np.uint8)
+        return Subject(table[scene.labels], names, self.spacing_um, scene.reflectance)
+
+
+def _drawn(
+    kind: str, size: tuple[int, int], seed: int, specimen: int, spacing_um: float | None, dtype: PixelType,
+    coupled: bool, parameters: Mapping[str, float | None],
+) -> _Drawn:  # fmt: skip
+    module = module_of(kind)
+    settings = settings_of(module, parameters)
+    spacing = module.SPACING_UM if spacing_um is None else float(spacing_um)
+    check_window(kind, size, seed, specimen, spacing, dtype)
+    source: Source = NamedStreams(seed, _COUPLED, specimen) if coupled else numpy_generator(seed, GEOMETRY, specimen)
+    scene: Scene = module.scene(settings, size, spacing, source)
+    return _Drawn(scene, kind, seed, specimen, spacing, getattr(module, "SECTION", None))
+
+
+def _seen(drawn: Sequence[_Drawn], camera: Instrument, dtype: PixelType) -> list[Phantom]:
+    """The scenes through an instrument, which may work on many at a time."""
+    generators = [numpy_generator(one.seed, CAMERA, one.specimen) for one in drawn]
+    seen = camera.see([one.subject for one in drawn], dtype, generators)
+    return [_as_phantom(one, of_one, camera) for one, of_one in zip(drawn, seen, strict=True)]
+
+
+def _as_phantom(drawn: _Drawn, seen: Seen, camera: Instrument) -> Phantom:
+    scene = drawn.scene
+    # A kind writes what its usual instrument is; another one's images are called after that.
+    caption = f"{camera.takes} of {scene.caption.partition(' of ')[2]}" if camera.takes else scene.caption
+    return Phantom(
+        picture=Picture(
+            pixels=seen.pixels,
+            spacing_um=(drawn.spacing_um, drawn.spacing_um),
+            origin=Origin(
+                specimen=f"{drawn.kind}-{drawn.seed}-{drawn.specimen:02d}",
+                source=f"phantom {drawn.kind} seed {drawn.seed}",
+            ),
+            labels=MappingProxyType({"caption": caption, **scene.parameters, **seen.recorded}),
+            mask=scene.labels.astype(np.bool_),
+        ),
+        labels=scene.labels,
+        parameters=MappingProxyType(dict(scene.parameters)),
+        caption=caption,
+    )
 
 
 class Kind(Protocol):

@@ -22,8 +22,9 @@ pixels. Axes that cross overlap, as in any projection.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated
 
 import numpy as np
@@ -37,6 +38,7 @@ from morphogen.problems import Problem
 
 KIND = "root"
 SPACING_UM = 100.0
+SECTION = ("soil", "root")
 VARIATION: Mapping[str, tuple[float, float]] = {
     "length_density_per_mm": (0.42, 0.56),
     "root_diameter_mm": (0.42, 0.54),
@@ -216,7 +218,7 @@ def grow(settings: Settings, length_mm: float, window: tuple[float, float], sour
             axis.heading += WANDER * math.sqrt(step / diameter) * axis.chance.standard_normal()
             y, x = axis.points[-1]
             end = y + step * math.cos(axis.heading), x + step * math.sin(axis.heading)
-            low, high = _shares_inside((y, x), end, window)
+            low, high = shares_inside((y, x), end, window)
             if (high - low) * step >= remaining:
                 cut = low + remaining / step
                 end = y + cut * (end[0] - y), x + cut * (end[1] - x)
@@ -268,24 +270,22 @@ def _as_drawn(roots: list[Root], settings: Settings, source: Source) -> list[Roo
     return list(kept.values())
 
 
-def length_inside(points: NDArray[np.float64], window: tuple[float, float]) -> float:
+def length_inside(points: NDArray[np.float64], window: Sequence[float]) -> float:
     """Length of the part of a polyline that lies in the window.
 
     Args:
-        points: ``(n, 2)`` y and x.
-        window: height and width; its upper left corner is the origin.
+        points: ``(n, 2)`` y and x, or ``(n, 3)`` in the axes of a volume.
+        window: height and width, or the sides of a volume; its upper left corner is the origin.
     """
     length = 0.0
     for start, end in zip(points[:-1].tolist(), points[1:].tolist(), strict=True):
-        low, high = _shares_inside(start, end, window)
+        low, high = shares_inside(start, end, window)
         length += (high - low) * math.dist(start, end)
     return length
 
 
-def _shares_inside(
-    start: tuple[float, float], end: tuple[float, float], window: tuple[float, float]
-) -> tuple[float, float]:
-    """Shares of a segment at which it enters and leaves the window (Liang and Barsky); 0, 0 if never."""
+def shares_inside(start: Sequence[float], end: Sequence[float], window: Sequence[float]) -> tuple[float, float]:
+    """Shares of a segment at which it enters and leaves a window or box (Liang and Barsky); 0, 0 if never."""
     low, high = 0.0, 1.0
     for a, b, limit in zip(start, end, window, strict=True):
         if a == b:
@@ -306,24 +306,16 @@ def _draw(
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     labels = np.zeros(size, dtype=np.uint8)
     inside, light = np.zeros((2, *size))
-    y = (np.arange(size[0]) + 0.5) * spacing
-    x = (np.arange(size[1]) + 0.5) * spacing
     for root in roots:
         tone = 1 + 0.06 * stream(source, f"tone {root.path}").standard_normal()
         for (y0, x0), (y1, x1), r0, r1 in zip(
             root.points[:-1], root.points[1:], root.radii[:-1], root.radii[1:], strict=True
         ):
-            reach = r0 + spacing
-            top, bottom = _pixels(min(y0, y1) - reach, max(y0, y1) + reach, spacing, size[0])
-            left, right = _pixels(min(x0, x1) - reach, max(x0, x1) + reach, spacing, size[1])
-            if top >= bottom or left >= right:
+            near = near_segment((y0, x0), (y1, x1), r0 + spacing, spacing, size)
+            if near is None:
                 continue
-            place = slice(top, bottom), slice(left, right)
-            py, px = y[place[0], None] - y0, x[None, place[1]] - x0
-            vy, vx = y1 - y0, x1 - x0
-            share = np.clip((py * vy + px * vx) / (vy * vy + vx * vx), 0, 1)
+            place, share, distance = near
             radius = r0 + (r1 - r0) * share
-            distance = np.hypot(py - share * vy, px - share * vx)
             labels[place] |= distance <= radius
             cover = np.clip(0.5 + (radius - distance) / spacing, 0, 1)
             round_ = 0.75 + 0.25 * np.sqrt(np.clip(1 - (distance / radius) ** 2, 0, 1))  # a lit cylinder
@@ -335,6 +327,39 @@ def _draw(
     grain = gaussian_filter(noise[1], 1.2) * (2.4 * math.sqrt(math.pi))
     soil = BACKGROUND + 0.025 * clods + 0.03 * grain
     return np.clip(soil + (ROOT * light - soil) * inside, 0, 1), labels
+
+
+def near_segment(
+    start: Sequence[float], end: Sequence[float], reach: float, spacing: float, size: Sequence[int]
+) -> tuple[tuple[slice, ...], NDArray[np.float64], NDArray[np.float64]] | None:
+    """The pixels or voxels about a segment.
+
+    Args:
+        start: of the segment, in the order of the axes.
+        end: of the segment.
+        reach: how far from it.
+        spacing: side of a pixel.
+        size: of the image or volume.
+
+    Returns:
+        Their box; the share of the way along the segment at which each is nearest to it, from 0 to 1; and the distance
+        there from the centre of the pixel. None where the box is empty.
+    """
+    bounds = [
+        _pixels(min(a, b) - reach, max(a, b) + reach, spacing, n) for a, b, n in zip(start, end, size, strict=True)
+    ]
+    if any(low >= high for low, high in bounds):
+        return None
+    away, along = [], []
+    for axis, ((low, high), a, b) in enumerate(zip(bounds, start, end, strict=True)):
+        shape = [1] * len(size)
+        shape[axis] = -1
+        away.append(((np.arange(low, high) + 0.5) * spacing).reshape(shape) - a)
+        along.append(b - a)
+    dot = reduce(np.add, (p * v for p, v in zip(away, along, strict=True)))
+    share = np.clip(dot / sum(v * v for v in along), 0, 1)
+    distance = reduce(np.hypot, (p - share * v for p, v in zip(away, along, strict=True)))
+    return tuple(slice(low, high) for low, high in bounds), share, distance
 
 
 def _pixels(low: float, high: float, spacing: float, count: int) -> tuple[int, int]:

@@ -13,24 +13,23 @@ photons. A microCT slice is a reconstruction, and its noise is in truth correlat
 variance of each pixel known.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
-PixelType = Literal["uint8", "uint16"]
+from morphogen.phantoms.instruments.instrument import Instrument, PixelType, Seen, Subject
 
 
-class Camera(BaseModel):
-    """A camera or tomograph.
+class Camera(Instrument):
+    """A camera, or a tomograph for those who need no more than blur and white noise.
 
     The defaults are those of a clean scan: the edges are a little soft, the grain of the noise can be
     seen, and no phase saturates.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     blur_px: Annotated[
         float, Field(ge=0, le=20, description="standard deviation of the point spread function, pixels")
@@ -44,6 +43,15 @@ class Camera(BaseModel):
     shading: Annotated[float, Field(ge=0, le=1, description="change of the light across the image, of its mean")] = 0.05
     offset: Annotated[float, Field(ge=0, le=1, description="grey value of no signal, of full scale")] = 0.04
     gain: Annotated[float, Field(gt=0, le=4, description="full signal less no signal, of full scale")] = 0.92
+
+    def see(
+        self, subjects: Sequence[Subject], dtype: PixelType, generators: Sequence[np.random.Generator]
+    ) -> list[Seen]:
+        """One grey image of each; a camera looks at brightness alone."""
+        return [
+            Seen(self.photograph(subject.reflectance, dtype, generator)[None])
+            for subject, generator in zip(subjects, generators, strict=True)
+        ]
 
     def photograph(
         self, scene: NDArray[np.floating], dtype: PixelType, generator: np.random.Generator
@@ -74,3 +82,6 @@ def _ramp(shape: tuple[int, ...], direction: float) -> NDArray[np.float64]:
     x = np.linspace(-0.5, 0.5, shape[1])[None, :] * np.cos(direction)
     plane: NDArray[np.float64] = (y + x) / (abs(np.sin(direction)) + abs(np.cos(direction)))
     return plane
+
+
+INSTRUMENT = Camera

@@ -1,0 +1,1 @@
+"""What phantoms are seen through, one file an instrument."""
