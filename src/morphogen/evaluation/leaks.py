@@ -61,7 +61,9 @@ def shared_origin(one: Sequence[Seen], other: Sequence[Seen], *, alike: float = 
         alike: slices of a volume that are nearer count as neighbours.
     """
     here, there = _by_place(one), _by_place(other)
-    overlapping, neighbouring, gaps = [], [], []
+    overlapping: list[tuple[int, int]] = []
+    neighbouring: list[tuple[int, int]] = []
+    gaps: list[int] = []
     touching: set[str] = set()
     for place in here.keys() & there.keys():
         if _says_nothing(place[0]):

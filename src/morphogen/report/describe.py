@@ -317,7 +317,7 @@ class _Levels:
     def at_ends(self, limits: tuple[int, int] | None) -> float:
         if limits is None:
             return 0.0
-        total = sum(self._counts)
+        total = np.sum(self._counts, axis=0)
         return float((total[limits[0]] + total[limits[1]]) / total.sum())
 
     @property
@@ -597,7 +597,7 @@ def _leaks(images: ImageSet, told: _Told, against: ImageSet, alike: float) -> Le
     factor = factor_for(max(max(s) for s in [*told.sizes, *other.sizes]))
     near_here, near_there = runs(len(told.sizes), NEAR), runs(len(other.sizes), NEAR)
     smalls = [small(images[i], factor) for i in near_here] + [small(against[j], factor) for j in near_there]
-    near = []
+    near: list[PairFact] = []
     for pair in near_duplicates(smalls, between=len(near_here)):
         i, j = near_here[pair.first], near_there[pair.second - len(near_here)]
         residual = residual_of(images[i], against[j], pair) if len(near) < PAIRS_TOLD else None
