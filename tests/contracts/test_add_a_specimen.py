@@ -45,7 +45,7 @@ def steel(tmp_path, monkeypatch):
 def test_the_kind_of_the_page_segments_describes_captions_and_evaluates(steel):
     assert "steel" in specimen_names()
     measured, others = steel_like(6, seed=1), steel_like(6, seed=2)
-    masked, found = segment(measured, specimen="steel")
+    masked, _ = segment(measured, specimen="steel")
     assert np.mean([p.mask.mean() for p in masked]) == pytest.approx(FRACTION, abs=0.02)
     card = describe(measured, specimen="steel", crop=(48, 48), fields_at_most=12)
     facts = {fact.name: fact for fact in card.facts}
@@ -57,8 +57,8 @@ def test_the_kind_of_the_page_segments_describes_captions_and_evaluates(steel):
     assert all("banded along the rolling direction" in p.labels["caption"] for p in said)
     assert all(p.labels["caption"].startswith("optical micrograph of dual-phase steel, martensite 0.2") for p in said)
     comparison = evaluate(
-        measured=measured, generated={"made": fields(others, (48, 48), 16)}, specimen="steel", features=("descriptors",),
-        resamples=50,
+        measured=measured, generated={"made": fields(others, (48, 48), 16)}, specimen="steel",
+        features=("descriptors",), resamples=50,
     ).comparison  # fmt: skip
     (of_fraction,) = [
         e for e in comparison.equivalences if e.descriptor == "martensite fraction" and e.compared == "made"
@@ -79,8 +79,12 @@ def test_what_is_wrong_with_a_file_is_one_line(steel, monkeypatch):
     with pytest.raises(Problem, match=r"bad.py cannot be read, line 1: "):
         specimen("bad")
     page = (steel / "steel.py").read_text()
-    (steel / "steel.py").write_text(page.replace('"mean chord length along y",\n            ),', '"chord",\n            ),'))
-    with pytest.raises(Problem, match="a caption speaks of 'chord', which the descriptor 'chord_lengths' does not read"):
+    (steel / "steel.py").write_text(
+        page.replace('"mean chord length along y",\n            ),', '"chord",\n            ),')
+    )
+    with pytest.raises(
+        Problem, match="a caption speaks of 'chord', which the descriptor 'chord_lengths' does not read"
+    ):
         caption(steel_like(1, seed=3), specimen="steel")
     (steel / "rock.py").write_text(page)
     with pytest.raises(Problem, match=r"rock.py has the name of morphogen.specimens.rock: call it otherwise"):

@@ -32,9 +32,9 @@ from morphogen.whole_files import require_writable_file, write_text_whole
 from small_sets import SMALL, random_set
 
 COMMANDS = [
-    "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate", "interpolate",
-    "mix", "project", "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study", "audit", "caption",
-    "classify", "retrieve", "lora", "export", "order", "methods", "editors",
+    "fetch", "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate",
+    "interpolate", "mix", "project", "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study",
+    "audit", "caption", "classify", "retrieve", "lora", "export", "order", "methods", "editors",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
