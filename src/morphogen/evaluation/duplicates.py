@@ -17,13 +17,14 @@ that show different places have r ~ 0 with about
 
     n(s) = a(s) / A_2,    A_2 = sum over lags of rho_f rho_g
 
-independent pieces in the overlap (rho: the autocorrelation of small images, averaged over the set), so the probability
-that chance gives r or more is that of Student's t = r sqrt((n - 2) / (1 - r^2)) with n - 2 degrees of freedom. A pair
-is reported where this probability, times all shifts, symmetries and pairs that were tried, is below ``FALSE_ALARMS``:
-fewer than one set in a hundred without near duplicates gets one reported. And where r is at least ``LIKE``, since
-images can be alike beyond chance without showing one place; and where, of three by three parts of the overlap, the
-middle one by likeness has ``LIKE_IN_PARTS``: a bright seam or a frame makes a few parts alike, and one place makes
-all.
+independent pieces in the overlap (rho: the autocorrelation of small images, averaged over the set; and where a pair
+comes into question, of the two overlaps themselves, since a long straight seam is one piece and not many), so the
+probability that chance gives r or more is that of Student's t = r sqrt((n - 2) / (1 - r^2)) with n - 2 degrees of
+freedom. A pair is reported where this probability, times all shifts, symmetries and pairs that were tried, is below
+``FALSE_ALARMS``: fewer than one set in a hundred without near duplicates gets one reported. And where r is at least
+``LIKE``, since images can be alike beyond chance without showing one place; and where, of three by three parts of the
+overlap, the middle one by likeness has ``LIKE_IN_PARTS``: a bright seam or a frame makes a few parts alike, and one
+place makes all.
 
 Overlaps below ``LEAST_OVERLAP`` of the smaller image are not looked at. Images that are scaled against each other are
 not found, and neither are slices of one volume compared (``grey_correlation`` says how alike those are). What is
@@ -189,8 +190,8 @@ def near_duplicates(images: Sequence[Small], *, between: int | None = None) -> l
                 found.append((i, j, symmetry, *best, overlap))
     kept: dict[tuple[int, int], NearPair] = {}
     for i, j, (turns, mirrored), likeness, down, right, overlap in found:
-        smaller = min(_grey(images[i]).size, _grey(images[j]).size)
-        n = max(overlap * smaller / pieces, 3.0)
+        f, g = _overlap(images[i], images[j], (turns, mirrored), down, right)
+        n = max(min(f.size / pieces, _independent(f, g)), 3.0)
         t = likeness * math.sqrt((n - 2) / max(1 - likeness**2, 1e-12))
         chance = float(stats.t.sf(t, n - 2)) * tried / pieces  # shifts within a piece are one try
         pair = NearPair(
@@ -234,12 +235,30 @@ def _grey(one: Small) -> NDArray[np.float32]:
     return one.grey
 
 
-def _in_parts(one: Small, other: Small, symmetry: tuple[int, bool], down: int, right: int) -> bool:
-    """Whether the overlap is alike all over."""
+def _overlap(
+    one: Small, other: Small, symmetry: tuple[int, bool], down: int, right: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What two small images have in common, as either has it."""
     f, g = _grey(one), turned(_grey(other), *symmetry)
     top, left = max(0, down), max(0, right)
     bottom, end = min(f.shape[0], down + g.shape[0]), min(f.shape[1], right + g.shape[1])
-    f, g = f[top:bottom, left:end], g[top - down : bottom - down, left - right : end - right]
+    return f[top:bottom, left:end], g[top - down : bottom - down, left - right : end - right]
+
+
+def _independent(f: NDArray[np.float32], g: NDArray[np.float32]) -> float:
+    """N of two overlaps, from their own autocorrelations: a^2 C_f(0) C_g(0) / sum over lags of pairs C_f C_g."""
+    height, width = f.shape
+    size = (2 * height, 2 * width)
+    sums = [fft.irfft2(np.abs(fft.rfft2(p - p.mean(), size)) ** 2, size) for p in (f, g)]
+    down, right = (np.minimum(np.arange(2 * n), 2 * n - np.arange(2 * n)) for n in (height, width))
+    pairs = np.maximum((height - down)[:, None] * (width - right), 1)
+    total = float(np.sum(sums[0] * sums[1] / pairs))
+    return float(sums[0][0, 0] * sums[1][0, 0]) / total if total > 0 else 0.0
+
+
+def _in_parts(one: Small, other: Small, symmetry: tuple[int, bool], down: int, right: int) -> bool:
+    """Whether the overlap is alike all over."""
+    f, g = _overlap(one, other, symmetry, down, right)
     found = []
     for rows in np.array_split(np.arange(f.shape[0]), 3):
         for columns in np.array_split(np.arange(f.shape[1]), 3):

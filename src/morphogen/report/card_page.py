@@ -250,19 +250,19 @@ def _reduced(picture: Picture) -> Picture:
     return replace(picture, pixels=picture.pixels[:, ::step, ::step], mask=None)
 
 
-def _shown(picture: Picture, grey: IntensityMap) -> Image.Image:
-    """As large as a tile: small pictures enlarged by a whole factor, large ones by the mean over pixels."""
+def _shown(picture: Picture, grey: IntensityMap, times: int = 2) -> Image.Image:
+    """As large as so many tiles: small pictures enlarged by a whole factor, large ones made smaller by a mean."""
     image = Image.fromarray(shades(picture, grey))
     longest = max(image.size)
     if longest <= TILE_PX:
         factor = TILE_PX // longest
         return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    scale = TILE_PX * 2 / longest if longest > 2 * TILE_PX else 1.0
+    scale = min(1.0, TILE_PX * times / longest)
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BOX)
 
 
 def _address(picture: Picture, grey: IntensityMap) -> str:
-    return png_address(png_bytes(_shown(picture, grey)))
+    return png_address(png_bytes(_shown(picture, grey, 1 if picture.channels > 1 else 2)))
 
 
 def _short(card: Card, picture: Picture, number_: int) -> str:
