@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from morphogen.audit.audit import audit as audit_metrics
+    from morphogen.data_sets.fetch import fetch
     from morphogen.editing.edit import edit
     from morphogen.evaluation.asked import asked_and_given
     from morphogen.evaluation.captioning import caption
@@ -56,6 +57,7 @@ __all__ = [
     "edit",
     "evaluate",
     "export",
+    "fetch",
     "generate",
     "image_set",
     "interpolate",
@@ -93,6 +95,7 @@ _CALLS = {
     "edit": ("morphogen.editing.edit", "edit"),
     "evaluate": ("morphogen.evaluation.evaluate", "evaluate"),
     "export": ("morphogen.generation.export", "export"),
+    "fetch": ("morphogen.data_sets.fetch", "fetch"),
     "generate": ("morphogen.generation.generate", "generate"),
     "image_set": ("morphogen.phantoms.phantom", "image_set"),
     "interpolate": ("morphogen.generation.latent_space", "interpolate"),

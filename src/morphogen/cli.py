@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import editing, evidence, generation, images, pipelines, training, understanding
+from morphogen.commands import data_sets, editing, evidence, generation, images, pipelines, training, understanding
 from morphogen.problems import Problem
 
 
@@ -39,7 +39,8 @@ def cli() -> None:
 
 
 for _command in (
-    images.phantom, images.triples, images.describe, images.split, images.segment, understanding.caption,
+    data_sets.fetch, images.phantom, images.triples, images.describe, images.split, images.segment,
+    understanding.caption,
     training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,

@@ -32,9 +32,9 @@ from morphogen.whole_files import require_writable_file, write_text_whole
 from small_sets import SMALL, random_set
 
 COMMANDS = [
-    "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate", "interpolate",
-    "mix", "project", "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study", "audit", "caption",
-    "classify", "retrieve", "lora", "export", "order", "methods", "editors",
+    "fetch", "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate",
+    "interpolate", "mix", "project", "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study",
+    "audit", "caption", "classify", "retrieve", "lora", "export", "order", "methods", "editors",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
@@ -289,7 +289,7 @@ TRAIN = ("train", "vae", "set", "--out", "run")
             "'set' and the measured set are the same images",
         ),
         (_two_sets, ("evaluate", "--measured", "set", "--generated", "made", "--features", "foo"), "there are no feat"),
-        (_set, ("describe", "set", "--segmentation", "masks", "--crop", "16", "16"), "has no mask"),
+        (_set, ("describe", "set", "--kind", "rock", "--segmentation", "masks", "--crop", "16", "16"), "has no mask"),
         (_nothing, ("audit", "stone", "--out", "a"), "there is no kind of specimen 'stone'"),
         (_nothing, ("audit", "rock", "--out", "a", "--crop", "16", "16"), "fields of 16 x 16 pixels are too small"),
         (_nothing, ("audit", "rock", "--out", "a", "--defect", "rust"), "there is no defect 'rust'"),

@@ -168,27 +168,55 @@ def _list_parameters(kind: str, instrument: str | None) -> None:
 
 @click.command()
 @click.argument("images", type=click.Path(path_type=Path))
-@click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
-@click.option("--crop", type=SIZE, default=(64, 64), show_default=True, help="Height and width of a field.")
-@click.option("--segmentation", metavar="HOW", help="How the phase is told; by default as KIND says.")
+@click.argument("against", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--specimen",
+    "--kind",
+    "specimen",
+    metavar="KIND",
+    help="rock, fiber, root or a kind of your own: reads its descriptors; without it those of the texture.",
+)
+@click.option(
+    "--crop", type=SIZE, help="Height and width of a field; 64 64 by default, or what the images have room for."
+)
+@click.option(
+    "--segmentation",
+    metavar="HOW",
+    help="How the phase of KIND is told; by default from masks, where all images have one, or as KIND says.",
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="New folder for the card as a page and as JSON.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet to this PNG file.")
-@reading_options
-def describe(images: Path, specimen: str, crop: tuple[int, int], segmentation: str | None, sheet: Path | None,
-             **reading: Any) -> None:  # fmt: skip
-    """Say what is in IMAGES (a folder, a TIFF volume or an image).
+@reading_options  # fmt: skip
+def describe(images: Path, against: Path | None, specimen: str | None, crop: tuple[int, int] | None,
+             segmentation: str | None, out: Path | None, sheet: Path | None, **reading: Any) -> None:  # fmt: skip
+    """Say what is in IMAGES (a folder, a volume or an image), what is wrong with it, and what is sensible.
 
-    Counts, sizes, types, pixel size, specimens, grey levels, first descriptors with their spread, and how
-    many independent fields of view there really are.
+    Counts, sizes, types, pixel size, specimens, grey levels, descriptors with their spread, how far structures reach
+    and how much is really independent; duplicates, also shifted or turned, empty and clipped images, stripes and rings.
+    And from that: which crop, which method, how much training.
+
+    With AGAINST, a second set, also whether both have something in common. A folder that 'split' made is described as
+    its training/ against its held_out/.
     """
+    from morphogen.report.card_page import write_card_page
+    from morphogen.report.card_terminal import print_card
     from morphogen.report.describe import describe as describe_images
-    from morphogen.report.describe import print_card
     from morphogen.report.figures import write_contact_sheet
-    from morphogen.whole_files import require_writable_file
+    from morphogen.whole_files import require_free_folder, require_writable_file
 
     if sheet is not None:
         require_writable_file(sheet)
+    if out is not None:
+        require_free_folder(out, "the page")
+    if against is None and (images / "training").is_dir() and (images / "held_out").is_dir():
+        images, against = images / "training", images / "held_out"
     pictures = read_set(images, reading)
-    print_card(describe_images(pictures, specimen=specimen, crop=crop, segmentation=segmentation))
+    other = read_set(against, reading) if against is not None else None
+    card = describe_images(pictures, specimen=specimen, crop=crop, segmentation=segmentation, against=other)
+    print_card(card)
+    if out is not None:
+        command = " ".join(["morphogen", *sys.argv[1:]])
+        click.echo(f"Page: {write_card_page(card, pictures, out, against=other, command=command)}")
     if sheet is not None:
         write_contact_sheet(pictures, sheet)
         click.echo(f"Contact sheet: {sheet}")

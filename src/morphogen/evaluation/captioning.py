@@ -9,6 +9,7 @@ from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.images.conditions import CAPTION
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.specimens.specimen import Phrase, Specimen
 from morphogen.specimens.specimen import specimen as kind_of_specimen
@@ -31,7 +32,8 @@ def caption(
             whole images where left out.
 
     Raises:
-        Problem: an unknown kind or segmentation, or images that are smaller than a field.
+        Problem: an unknown kind or segmentation, images that are smaller than a field, or a kind whose captions speak
+            of a reading that does not exist.
     """
     kind = kind_of_specimen(specimen)
     found = fit_segmentation(segmentation or kind.segmentation, images, kind.phase_is)
@@ -55,7 +57,14 @@ def said(section: Section, kind: Specimen, descriptors: dict[str, Descriptor]) -
 
 
 def _phrase(phrase: Phrase, section: Section, read: dict[str, dict[str, Scalar]]) -> str:
-    scalar = read[phrase.descriptor][phrase.reading]
+    known = read[phrase.descriptor]
+    for reading in (phrase.reading, phrase.over):
+        if reading and reading not in known:
+            raise Problem(
+                f"a caption speaks of '{reading}', which the descriptor '{phrase.descriptor}' does not read",
+                do=f"let the file of the kind name one of {', '.join(sorted(known))}",
+            )
+    scalar = known[phrase.reading]
     under = read[phrase.descriptor][phrase.over] if phrase.over else None
     if scalar.value is None or (under is not None and not under.value):
         return ""

@@ -1,4 +1,7 @@
-"""What a domain knows about its specimens, as data. Each file beside this one holds one ``SPECIMEN``."""
+"""What a domain knows about its specimens, as data. Each file beside this one holds one ``SPECIMEN``.
+
+So does each file in a folder that the environment variable ``MORPHOGEN_SPECIMENS`` names.
+"""
 
 import math
 from bisect import bisect_right
@@ -8,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from morphogen.catalogue import Catalogue
+from morphogen.problems import Problem
 
 Symmetry = Literal["flip_horizontal", "flip_vertical", "quarter_turn"]
 
@@ -155,11 +159,14 @@ TEXTURE_MARGINS: Mapping[str, Margin] = MappingProxyType(
 )
 """Their margins, for kinds that have none of their own."""
 
-KINDS = Catalogue("morphogen.specimens", "kind of specimen", frozenset({"specimen"}))
+OWN_KINDS = "MORPHOGEN_SPECIMENS"
+"""Environment variable that names folders with kinds of a person's own, one a file; docs/add_a_specimen.md."""
+
+KINDS = Catalogue("morphogen.specimens", "kind of specimen", frozenset({"specimen"}), own=OWN_KINDS)
 
 
 def specimen_names() -> list[str]:
-    """The kinds that are known: the files of this folder."""
+    """The kinds that are known: the files of this folder, and those of a person's own folders."""
     return KINDS.names()
 
 
@@ -167,7 +174,11 @@ def specimen(name: str) -> Specimen:
     """The kind of that name.
 
     Raises:
-        Problem: there is none of that name.
+        Problem: there is none of that name, or its file is not as docs/add_a_specimen.md has it.
     """
-    found: Specimen = KINDS.module(name).SPECIMEN
+    found = getattr(KINDS.module(name), "SPECIMEN", None)
+    if not isinstance(found, Specimen) or found.name != name:
+        raise Problem(
+            f"the file of the kind '{name}' does not say SPECIMEN = Specimen(name='{name}', ...)", do="let it say so"
+        )
     return found

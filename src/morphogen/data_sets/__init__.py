@@ -1,0 +1,1 @@
+"""Public data sets: one YAML file each, which says where it is, under which licence, and how to cite it."""
