@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import editing, evidence, generation, images, pipelines, training, understanding
+from morphogen.commands import editing, evidence, generation, images, pipelines, review, training, understanding
 from morphogen.problems import Problem
 
 
@@ -43,7 +43,7 @@ for _command in (
     training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
-    evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
+    evidence.evaluate, evidence.asked, evidence.study, evidence.audit, review.review,
     pipelines.lora, pipelines.export, pipelines.order,
     training.methods, editing.editors,
 ):  # fmt: skip
