@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 import morphogen
 from morphogen.evaluation.fields import fields
 from morphogen.images.image_set import ImageSet, common_size
@@ -102,6 +104,7 @@ def new_review(
     if len(sets) != len(generated) + 1:
         raise Problem("a generated set is called 'measured'", do="give its folder another name")
     require_one_kind(sets)
+    _require_different(sets)
     seed = secrets.randbits(128)
     shown = items(kinds, questions, training, "measured", list(generated), numpy_generator(seed, _ORDER))
     size = size or _size_of(generated)
@@ -131,7 +134,6 @@ def new_review(
     require_space(folder, 2 * first.nbytes * len(used), f"a review of {len(used)} images")
     contents = {name: pipeline.stored(pixels[name]).tobytes() for name in used}
     source_of = {o: name for name, of_set in opaque.items() for o in of_set}
-    _require_different(contents, source_of)
     design = Design(
         title=title or f"{kind.wording.subject[:1].upper()}{kind.wording.subject[1:]}: measured or generated?",
         kind_of_specimen=specimen,
@@ -200,15 +202,16 @@ def _require_numbers(names: Sequence[str], questions: int, repeats: float, train
         raise Problem(f"a share of {repeats:g} repeats is not possible", do="give one from 0 to 0.5")
 
 
-def _require_different(contents: Mapping[str, bytes], source_of: Mapping[str, str]) -> None:
-    """Refuse images of two sets that are the same to the bit: nobody can say which is which."""
-    seen: dict[bytes, str] = {}
-    for name, content in contents.items():
-        other = seen.setdefault(content, source_of[name])
-        if other != source_of[name]:
-            raise Problem(
-                f"{other} and {source_of[name]} share an image to the bit", do="give sets that have nothing in common"
-            )
+def _require_different(sets: Mapping[str, ImageSet]) -> None:
+    """Refuse sets that have an image in common, to the bit: nobody can say which of the two it is."""
+    seen: dict[str, str] = {}
+    for name, images in sets.items():
+        for picture in images:
+            other = seen.setdefault(sha256(np.ascontiguousarray(picture.pixels).tobytes()), name)
+            if other != name:
+                raise Problem(
+                    f"{other} and {name} share an image to the bit", do="give sets that have nothing in common"
+                )
 
 
 def _size_of(generated: Mapping[str, ImageSet]) -> tuple[int, int]:

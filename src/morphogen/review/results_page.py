@@ -144,7 +144,7 @@ def print_results(results: ReviewResults, console: Console) -> None:
                       _text(rater.consistent), _plain(rater.seconds))  # fmt: skip
     console.print(table)
     for agreement in results.agreements:
-        console.print(f"Krippendorff's alpha, {agreement.what}: {_text(agreement.alpha)}", highlight=False)
+        console.print(f"Krippendorff's alpha, {agreement.what.rstrip('.')}: {_text(agreement.alpha)}", highlight=False)
     for entry in results.learning:
         console.print(
             f"Learning, {_ASKED[entry.kind]}: {_text(entry.early)} right in the first half, {_text(entry.late)} in the"
@@ -186,7 +186,7 @@ def _row(name: str, looks: dict[str, Style], value: Value) -> Row:
 
 
 def _short(criterion: str) -> str:
-    return criterion if len(criterion) <= 48 else f"{criterion[:46].rstrip(' ,')} …"
+    return criterion if len(criterion) <= 42 else f"{criterion[:40].rsplit(' ', 1)[0].rstrip(' ,')} …"
 
 
 def _in_words(telling: Telling) -> str:

@@ -37,7 +37,7 @@ async function persistently(call) {
   for (let tries = 0; ; tries++) {
     try {
       const found = await call();
-      say("");
+      if (tries) say("");
       return found;
     } catch (error) {
       const status = error.response ? error.response.status : 0;
@@ -78,6 +78,7 @@ function pixelsOf(asked) {
 async function send(choice) {
   if (busy || !question || !el("paused").hidden) return;
   busy = true;
+  say("");
   for (const button of el("answers").querySelectorAll("button")) button.disabled = true;
   const body = JSON.stringify({
     position: question.position, choice, ratings: choice === null ? ratings : [],
@@ -133,12 +134,12 @@ async function show(position = state.position) {
   const asked = at(position);
   if (!asked) {
     question = null;
-    only("done");
+    if (el("paused").hidden) only("done");
     return;
   }
   const pixels = await pixelsOf(asked);
   question = asked;
-  only("question");
+  if (el("paused").hidden) only("question"); // or it was paused while the last answer was on its way
   el("ask").textContent = ASKED[asked.kind];
   const small = document.createElement("small");
   small.textContent = `${asked.training ? "training, " : ""}${asked.place} of ${asked.of}`;
@@ -149,6 +150,7 @@ async function show(position = state.position) {
   el("back").disabled = again || !before || before.training;
   shownAt = performance.now();
   away = 0;
+  if (awaySince !== null) awaySince = shownAt;
   for (const kept of loaded.keys()) if (Math.abs(kept - position) > 1) loaded.delete(kept);
   const next = at(position + 1);
   if (next) pixelsOf(next).catch(() => {}); // so that it is there when it is asked
@@ -507,7 +509,7 @@ el("begin").addEventListener("click", () => { show().catch(fail); });
 el("pause").addEventListener("click", pause);
 el("resume").addEventListener("click", () => {
   comeBack();
-  only("question");
+  only(question ? "question" : "done");
   draw(true);
 });
 el("back").addEventListener("click", back);
