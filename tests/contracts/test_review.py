@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
+from morphogen.cli import cli
+from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.problems import Problem
 from morphogen.review.answers import ANSWERS, AnswerBook, Given, last_of_each, read_answers, require_one_server
@@ -19,7 +21,7 @@ from morphogen.review.making import new_review
 from morphogen.review.records import canonical
 from morphogen.review.results import review_results
 from morphogen.review.results_page import with_section, write_results
-from morphogen.review.sealing import require_blind, unseal, write_code
+from morphogen.review.sealing import read_code, require_blind, unseal, write_code
 from small_review import answer_all, noise_set, small_review, started, truth
 
 testclient = pytest.importorskip("fastapi.testclient", reason="a review is served by FastAPI")
@@ -510,6 +512,35 @@ def test_results_know_what_was_answered_and_stand_beside_the_metrics(study, made
     once = with_section("<main><p>metrics</p></main>", "<section>first</section>")
     assert with_section(once, "<section>second</section>").count("<section>") == 1
     assert "metrics" in once
+
+
+def test_the_whole_way_on_the_command_line(tmp_path, capsys):
+    def ask(*words):
+        cli.main(["review", *map(str, words)], standalone_mode=False)
+        return capsys.readouterr().out
+
+    for name in ("measured", "painter"):
+        write_images(noise_set(name, 12), tmp_path / name)
+    folder, code = tmp_path / "study", tmp_path / "rock.key"
+    made = ("new", "--measured", tmp_path / "measured", "--generated", tmp_path / "painter", "--questions", 6, "--out")
+    with pytest.raises(Problem, match="lies in the study folder"):
+        ask(*made, folder, "--key", folder / "rock.key")
+    told = ask(*made, folder, "--key", code, "--rater", "Ada", "--rater", "Ben")
+    review = OpenReview.of(folder)
+    assert f"SHA-256 {review.study.key_sha256}" in told
+    assert "2 raters, 7 questions each" in told
+    with pytest.raises(Problem, match="the server could read the opening code"):
+        ask("serve", folder)
+    shown = ask(*made, tmp_path / "other", "--key", "-", "--raters", 1)
+    assert unseal(
+        (tmp_path / "other/key.sealed").read_text(),
+        shown.splitlines()[1].strip(),
+        OpenReview.of(tmp_path / "other").study,
+    )
+    answer_all(folder, unseal(review.sealed, read_code(code), review.study), SENSITIVITY)
+    told = ask("results", folder, "--key", code, "--out", tmp_path / "found")
+    assert "2 raters gave 14 answers" in told
+    assert (tmp_path / "found" / "index.html").is_file()
 
 
 def test_answers_after_the_key_was_opened_are_counted_apart(study, made):

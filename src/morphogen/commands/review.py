@@ -107,9 +107,9 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
         raise Problem("raters are named and counted", do="give --rater or --raters")
     shown = str(key) == "-"
     if not shown:
-        require_writable_file(key)
         if out.absolute() in key.absolute().parents:
             raise Problem(f"{key} lies in the study folder", do="put the key somewhere else")
+        require_writable_file(key)
     short = len({path.name for path in generated}) == len(generated)
     made = new_review(
         out,

@@ -36,7 +36,7 @@ from morphogen.mathematics.agreement import Scale, krippendorff_alpha
 from morphogen.mathematics.binomial_intervals import clopper_pearson
 from morphogen.mathematics.bradley_terry import abilities
 from morphogen.mathematics.crossed_variance import Spread, crossed_spread
-from morphogen.mathematics.label_permutation import flipped_signs, permuted_labels, permuted_order
+from morphogen.mathematics.label_permutation import DEALS, flipped_signs, permuted_labels, permuted_order
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.mathematics.signal_detection import area_under_curve, detection
 from morphogen.problems import Problem
@@ -319,7 +319,9 @@ def analysed(design: Design, key: Key, looks: Sequence[Look], *, margin: float =
     )
 
 
-def telling(kind: Kind, name: str, looks: Sequence[Look], margin: float, generator: np.random.Generator) -> Telling:
+def telling(
+    kind: Kind, name: str, looks: Sequence[Look], margin: float, generator: np.random.Generator, deals: int = DEALS
+) -> Telling:
     """How well one method, or all, was told from measured images.
 
     Args:
@@ -328,6 +330,7 @@ def telling(kind: Kind, name: str, looks: Sequence[Look], margin: float, generat
         looks: first looks at its images and at measured ones; both classes are among them.
         margin: see the module.
         generator: of the test's deals.
+        deals: how many.
     """
     raters, images = _numbered([x.answer.rater for x in looks]), _numbered([x.shown for x in looks])
     right = np.array([x.right for x in looks])
@@ -346,12 +349,12 @@ def telling(kind: Kind, name: str, looks: Sequence[Look], margin: float, generat
         counts = [_tally(images, kept.astype(np.float64)) for kept in (~said, said)]
         is_signal = np.zeros(len(counts[0]), dtype=bool)
         is_signal[images] = ~measured
-        p = permuted_labels(counts[0], counts[1], is_signal, generator)
+        p = permuted_labels(counts[0], counts[1], is_signal, generator, deals)
     else:
         accuracy = float(right.mean())
         influence = (right - accuracy) / len(right)
         taken = _exact(int((~right).sum()), len(right))
-        p = flipped_signs(_tally(images, np.where(right, 1.0, -1.0)), generator)
+        p = flipped_signs(_tally(images, np.where(right, 1.0, -1.0)), generator, deals)
     count, hits = len(looks), int(right.sum())
     shrunk = (hits + 1) / (count + 2)
     spread = crossed_spread(influence, raters, images, at_least=shrunk * (1 - shrunk) / count)

@@ -160,9 +160,9 @@ def review_app(review: OpenReview) -> FastAPI:
         )  # fmt: skip
         return response
 
-    @app.get("/r/{token}/state")
-    async def state(token: Token) -> State:
-        return _state(place_of(token))
+    @app.get("/r/{token}/state", response_model=State)
+    async def state(token: Token) -> Response:
+        return JSONResponse(_state(place_of(token)))
 
     @app.get("/r/{token}/image/{position}/{side}/{slice_number}", response_class=Response)
     async def image(
@@ -181,8 +181,8 @@ def review_app(review: OpenReview) -> FastAPI:
         pixels = review.slice_of(questions[position].images[side], slice_number)
         return Response(pixels, media_type="application/octet-stream")
 
-    @app.post("/r/{token}/answer", responses={403: {}, 409: {"model": State}, 507: {}})
-    async def answer(token: Token, sent: AnswerSent, request: Request) -> Taken:
+    @app.post("/r/{token}/answer", response_model=Taken, responses={403: {}, 409: {"model": State}, 507: {}})
+    async def answer(token: Token, sent: AnswerSent, request: Request) -> Response:
         place = place_of(token)
         if not _from_own_page(request, token):
             raise HTTPException(403, "Answers are taken from the page of this link.")
@@ -192,10 +192,10 @@ def review_app(review: OpenReview) -> FastAPI:
         except Refused as refused:
             if not refused.late:
                 raise HTTPException(422, refused.why) from None
-            return JSONResponse(_state(place).model_dump(), 409)  # type: ignore[return-value]
+            return JSONResponse(_state(place), 409)
         except Problem as problem:
             raise HTTPException(507, str(problem)) from None
-        return Taken(**_state(place).model_dump(), right=place.rater.questions[sent.position].right)
+        return JSONResponse(_state(place) | {"right": place.rater.questions[sent.position].right})
 
     return app
 
@@ -314,18 +314,24 @@ def serve(
         lock.close()
 
 
-def _state(place: Place) -> State:
+def _state(place: Place) -> dict[str, Any]:
+    """A ``State``, as it goes into JSON."""
     near = range(max(place.position - 1, 0), min(place.position + 2, len(place.rater.questions)))
-    return State(position=place.position, total=len(place.rater.questions), questions=[_shown(place, k) for k in near])
+    return {
+        "position": place.position,
+        "total": len(place.rater.questions),
+        "questions": [_shown(place, k) for k in near],
+    }
 
 
-def _shown(place: Place, position: int) -> QuestionShown:
+def _shown(place: Place, position: int) -> dict[str, Any]:
+    """A ``QuestionShown``."""
     question = place.rater.questions[position]
     number, of = place.in_block[position]
-    return QuestionShown(
-        position=position, kind=question.kind, sides=len(question.images), choices=CHOICES[question.kind],
-        training=question.training, place=number, of=of,
-    )  # fmt: skip
+    return {
+        "position": position, "kind": question.kind, "sides": len(question.images), "choices": CHOICES[question.kind],
+        "training": question.training, "place": number, "of": of,
+    }  # fmt: skip
 
 
 def _from_own_page(request: Request, token: str) -> bool:
