@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 
 from morphogen.cli import cli
+from morphogen.evaluation.records import Comparison, Estimate, Score
 from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.problems import Problem
+from morphogen.report.study_record import SpecimenRecord, StudyRecord
 from morphogen.review.answers import ANSWERS, AnswerBook, Given, last_of_each, read_answers, require_one_server
 from morphogen.review.folder import OpenReview
 from morphogen.review.making import new_review
 from morphogen.review.records import canonical
 from morphogen.review.results import review_results
-from morphogen.review.results_page import with_section, write_results
+from morphogen.review.results_page import read_evidence, with_section, write_results
 from morphogen.review.sealing import read_code, require_blind, unseal, write_code
 from small_review import answer_all, noise_set, small_review, started, truth
 
@@ -254,6 +256,8 @@ def test_answers_are_appended_and_never_changed(study, made):
     sha = made[2].sha256
     book = AnswerBook(study, sha)
     book.append([Given("Ada", k, 0, 1, (), 2.0, f"attempt-{k}") for k in range(3)])
+    assert book._base.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL: a commit waits for the disk
+    assert book._base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     base = sqlite3.connect(study / ANSWERS)
     for change in ("UPDATE answers SET choice = 2", "DELETE FROM answers"):
         with pytest.raises(sqlite3.IntegrityError, match="only appended"):
@@ -373,9 +377,9 @@ def test_the_page_runs_nothing_inline_and_asks_nobody_else(client):
 
 
 def test_other_addresses_need_a_token_and_the_name_of_the_server_is_checked(study):
-    for token in ("", "short"):
+    for beyond in ({"host": "0.0.0.0"}, {"host": "0.0.0.0", "token": "short"}, {"address": "https://review.example"}):
         with pytest.raises(Problem, match="can be reached by other machines"):
-            server.serve(study, host="0.0.0.0", token=token)
+            server.serve(study, **beyond)
     review = OpenReview.of(study)
     link = review.links()["Ada"]
     guard = server._Guard(server.review_app(review), None, "a-token-of-the-server")
@@ -386,6 +390,13 @@ def test_other_addresses_need_a_token_and_the_name_of_the_server_is_checked(stud
         assert client.get(client.link).status_code == 200
         assert client.get("/a-token-of-the-server/static/review.js").status_code == 200
         assert send(client, 0).status_code == 200
+    proxied = server.review_app(review, "https://review.example")
+    with testclient.TestClient(proxied, base_url="http://127.0.0.1:8765") as client:
+        client.link = link
+        client.get(link)
+        for origin, status in (("https://review.example", 200), ("https://elsewhere.example", 403)):
+            client.headers["Origin"] = origin
+            assert send(client, 1).status_code == status
     guard = server._Guard(server.review_app(review), frozenset({"127.0.0.1"}), "")
     with testclient.TestClient(guard, base_url="http://127.0.0.1:8765") as client:
         assert client.get(link).status_code == 200
@@ -512,6 +523,57 @@ def test_results_know_what_was_answered_and_stand_beside_the_metrics(study, made
     once = with_section("<main><p>metrics</p></main>", "<section>first</section>")
     assert with_section(once, "<section>second</section>").count("<section>") == 1
     assert "metrics" in once
+
+
+def score(method, value, metric="kernel distance", **more):
+    near = Estimate(value=value, low=value - 0.1, high=value + 0.1, n_measured=40, n_generated=40)
+    return Score(metric=metric, features="VGG16", extractor="x", compared=method, role="generated", estimate=near,
+                 floor=near, ratio_to_floor=value, **({"higher_is_better": False} | more))  # fmt: skip
+
+
+def test_metrics_are_held_against_people_over_the_methods(tmp_path):
+    sensitivity = {"measured": 0.0, "painter": 0.3, "copier": 1.5, "sketcher": 3.5, "criterion": 0.8}
+    made = small_review(
+        tmp_path / "study", methods=("painter", "copier", "sketcher"), questions=30, raters=["Ada", "Ben", "Cy"]
+    )
+    review = OpenReview.of(tmp_path / "study")
+    key = unseal(review.sealed, made.code, review.study)
+    answer_all(tmp_path / "study", key, sensitivity)
+    methods = ["painter", "copier", "sketcher"]
+    given = [score(m, v) for m, v in zip(methods, (0.2, 0.5, 0.9), strict=True)]
+    given += [score(m, v, "precision", higher_is_better=True) for m, v in zip(methods, (0.2, 0.5, 0.9), strict=True)]
+    given += [score(m, 1.0, "FID", trained_through=True) for m in methods]
+    found = Comparison(
+        specimen="rock", measured_fingerprint="m", field_px=(20, 24), spacing_um=(2.0, 2.0), segmentation="", phase="",
+        fingerprints={name: key.sets[name].fields_fingerprint for name in methods}, interval_unit="field",
+        scores=tuple(given), readings=(), curves=(), diversities=(),
+    )  # fmt: skip
+    of_rock = SpecimenRecord(
+        name="rock", kind="rock", about="", images="", training_fields_independent=1, held_out_fields_independent=1,
+        crop_px=(20, 24), spacing_um=(2.0, 2.0), split="", comparison=found, methods=(),
+    )  # fmt: skip
+    study = StudyRecord(title="", created="2026-01-01", morphogen="", recipe={}, command="", machine="", budget="",
+                        seconds_total=1, specimens=(of_rock,))  # fmt: skip
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    (evidence / "study.json").write_text(study.to_json())
+    (evidence / "index.html").write_text("<main><p>metrics</p></main>")
+    told = review_results(tmp_path / "study", made.code, evidence=read_evidence(evidence))
+    by_metric = {c.metric: (c.rho, c.methods) for c in told.results.correlations}
+    assert by_metric["kernel distance (VGG16)"] == (1.0, 3)
+    assert by_metric["precision (VGG16), reversed"] == (-1.0, 3)
+    assert "FID (VGG16)" not in by_metric  # the methods were trained to please it
+    assert not [note for note in told.results.notes if "other fields" in note]
+    for turn in ("first", "second"):
+        write_results(told, tmp_path / turn, evidence)
+    page = (evidence / "index.html").read_text(encoding="utf-8")
+    assert page.count('id="review"') == 1
+    assert page.index("metrics") < page.index("kernel distance (VGG16)")
+    other = found.model_copy(update={"fingerprints": {"painter": "another"}})
+    told = review_results(tmp_path / "study", made.code, evidence=[other])
+    assert any("The metrics of painter are over other fields" in note for note in told.results.notes)
+    with pytest.raises(Problem, match="knows none of the methods"):
+        review_results(tmp_path / "study", made.code, evidence=[found.model_copy(update={"fingerprints": {"x": "y"}})])
 
 
 def test_the_whole_way_on_the_command_line(tmp_path, capsys):

@@ -13,6 +13,15 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.w
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
+PINCH = """() => {
+  const canvas = document.querySelector("canvas"), box = canvas.getBoundingClientRect();
+  const touch = (name, id, x) => canvas.dispatchEvent(new PointerEvent(name, {
+    pointerId: id, pointerType: "touch", clientX: box.left + x, clientY: box.top + 200, bubbles: true, buttons: 1 }));
+  touch("pointerdown", 11, 100); touch("pointerdown", 12, 200);
+  touch("pointermove", 12, 320); touch("pointerup", 11, 100); touch("pointerup", 12, 320);
+}"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
@@ -102,6 +111,9 @@ def test_a_rater_goes_through_a_study(browser, tmp_path):
         assert answered(other) == 2
         assert other.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert other.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 27)"
+        before = pixels(other)
+        other.evaluate(PINCH)
+        assert pixels(other) != before
         other.get_by_role("button", name="probably 5").tap()
         wait_for(other, 3)
 

@@ -63,6 +63,11 @@ def test_the_variance_of_sensitivity_is_that_of_gourevitch_and_galanter():
     expected = h * (1 - h) / signals / z.pdf(z.ppf(h)) ** 2 + f * (1 - f) / noises / z.pdf(z.ppf(f)) ** 2
     assert found.on_d_prime @ found.on_d_prime == pytest.approx(expected, rel=2e-3)
     assert found.on_criterion @ found.on_criterion == pytest.approx(expected / 4, rel=2e-3)
+    assert found.independent == pytest.approx((expected, expected / 4), rel=2e-3)
+    assert detection(said, signal, two_at_a_time=True).independent[0] == pytest.approx(expected / 2, rel=2e-3)
+    # All right says little where answers are few.
+    perfect = detection(*answers(9, 9, 0, 9))
+    assert perfect.independent[0] ** 0.5 > 0.9 > 3 * (perfect.on_d_prime @ perfect.on_d_prime) ** 0.5
 
 
 def test_the_area_is_the_probability_of_a_higher_grade():

@@ -143,16 +143,23 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
     "--token", default="", metavar="TEXT",
     help="What every address begins with; needed for any but loopback. 16 letters or more.",
 )  # fmt: skip
-def serve(study: Path, host: str, port: int, token: str) -> None:
+@click.option(
+    "--address",
+    default="",
+    metavar="URL",
+    help="Where raters find it, if a server with https passes on to this one: 'https://review.example'. Needs a token.",
+)
+def serve(study: Path, host: str, port: int, token: str, address: str) -> None:
     """Serve a study in the browser, until Ctrl-C.
 
     Prints each rater's personal link. Answers are on the disk before they are acknowledged; a server that was killed
-    goes on where it was. There is no encryption on the way: beyond loopback put it behind one that has https.
+    goes on where it was. There is no encryption on the way: beyond loopback put it behind one that has https, and
+    say --address.
     """
     _require_libraries("fastapi", "uvicorn", "cryptography")
     from morphogen.review.server import serve as serve_study
 
-    serve_study(study, host=host, port=port, token=token, tell=lambda line: click.echo(line))
+    serve_study(study, host=host, port=port, token=token, address=address, tell=lambda line: click.echo(line))
     sys.stdout.flush()
 
 

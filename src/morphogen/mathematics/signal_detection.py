@@ -45,12 +45,15 @@ class Detection:
         criterion: c, 0 for who says both equally often.
         on_d_prime: ``(n,)``, influence of each answer on d'.
         on_criterion: ``(n,)``, influence of each answer on c.
+        independent: variances of d' and of c if all answers were independent. Unlike the sums of squares of influences
+            they are not small where all answers are right, as the log-linear rates are not 0 and 1.
     """
 
     d_prime: float
     criterion: float
     on_d_prime: Influence
     on_criterion: Influence
+    independent: tuple[float, float]
 
 
 def detection(said: Answers, signal: Answers, *, two_at_a_time: bool = False) -> Detection:
@@ -72,11 +75,16 @@ def detection(said: Answers, signal: Answers, *, two_at_a_time: bool = False) ->
     scale = math.sqrt(2) if two_at_a_time else 1.0
     of_hits = np.where(signal, said - hit, 0.0) / (signals * stats.norm.pdf(z_hit))
     of_alarms = np.where(~signal, said - alarm, 0.0) / (noises * stats.norm.pdf(z_alarm))
+    variance = sum(
+        rate * (1 - rate) / (count * stats.norm.pdf(z) ** 2)
+        for rate, z, count in ((hit, z_hit, signals), (alarm, z_alarm, noises))
+    )
     return Detection(
         d_prime=float(z_hit - z_alarm) / scale,
         criterion=-float(z_hit + z_alarm) / 2,
         on_d_prime=(of_hits - of_alarms) / scale,
         on_criterion=-(of_hits + of_alarms) / 2,
+        independent=(float(variance) / scale**2, float(variance) / 4),
     )
 
 

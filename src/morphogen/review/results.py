@@ -356,8 +356,7 @@ def telling(
         taken = _exact(int((~right).sum()), len(right))
         p = flipped_signs(_tally(images, np.where(right, 1.0, -1.0)), generator, deals)
     count, hits = len(looks), int(right.sum())
-    shrunk = (hits + 1) / (count + 2)
-    spread = crossed_spread(influence, raters, images, at_least=shrunk * (1 - shrunk) / count)
+    spread = crossed_spread(influence, raters, images, _least(hits / count, count))
     decided = _verdict(accuracy, spread, p, margin)
     return Telling(
         kind=kind,
@@ -369,13 +368,19 @@ def telling(
         exact=_exact(hits, count),
         accuracy=_within(accuracy, spread, 0, 1),
         taken=taken,
-        d_prime=_within(found.d_prime, crossed_spread(found.on_d_prime, raters, images)),
-        criterion=_within(found.criterion, crossed_spread(found.on_criterion, raters, images)),
-        area=_within(area, crossed_spread(on_area, raters, images, at_least=spread.independent / 2), 0, 1),
+        d_prime=_within(found.d_prime, crossed_spread(found.on_d_prime, raters, images, found.independent[0])),
+        criterion=_within(found.criterion, crossed_spread(found.on_criterion, raters, images, found.independent[1])),
+        area=_within(area, crossed_spread(on_area, raters, images, _least(area, count)), 0, 1),
         p=p,
         verdict=decided,
         answers_needed=_needed(abs(accuracy - 0.5), spread, count, margin) if decided == "undecided" else None,
     )
+
+
+def _least(share: float, count: int) -> float:
+    """A variance that a share cannot be below: that of independent answers, two more of them given, one of each."""
+    shrunk = (share * count + 1) / (count + 2)
+    return shrunk * (1 - shrunk) / count
 
 
 def _verdict(accuracy: float, spread: Spread, p: float, margin: float) -> Verdict:

@@ -29,6 +29,7 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path as FilePath
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Path, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -102,8 +103,12 @@ class Taken(State):
     right: int | None = None
 
 
-def review_app(review: OpenReview) -> FastAPI:
+def review_app(review: OpenReview, address: str = "") -> FastAPI:
     """The application of one study. The caller holds the lock (``answers.require_one_server``).
+
+    Args:
+        review: the study.
+        address: by which raters reach it through another server, "https://review.example"; "" for directly.
 
     Raises:
         Problem: the answers that are there are damaged or belong to another study.
@@ -184,7 +189,7 @@ def review_app(review: OpenReview) -> FastAPI:
     @app.post("/r/{token}/answer", response_model=Taken, responses={403: {}, 409: {"model": State}, 507: {}})
     async def answer(token: Token, sent: AnswerSent, request: Request) -> Response:
         place = place_of(token)
-        if not _from_own_page(request, token):
+        if not _from_own_page(request, token, address):
             raise HTTPException(403, "Answers are taken from the page of this link.")
         given = Given(place.rater.name, sent.position, 0, sent.choice, tuple(sent.ratings), sent.seconds, sent.attempt)
         try:
@@ -259,6 +264,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     token: str = "",
+    address: str = "",
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve a study until it is stopped.
@@ -268,18 +274,24 @@ def serve(
         host: address to listen at; any but loopback needs a token.
         port: to listen at; 0 for any that is free.
         token: what every address begins with, beyond loopback.
+        address: where raters find it, if another server with https passes on to it, "https://review.example"; this
+            needs a token too.
         tell: is told each line that a person must see, the links first.
 
     Raises:
         Problem: the server could read the key, an image changed, another server has the study, the port is taken, or
-            an address beyond loopback is asked for without a token.
+            it can be reached from beyond loopback and there is no token.
     """
     import uvicorn
 
     local = host in LOOPBACK
-    if not local and len(token) < SHORTEST_TOKEN:
+    found = urlsplit(address)
+    if address and (found.scheme not in ("http", "https") or not found.hostname or found.path.strip("/")):
+        raise Problem(f"'{address}' is no address", do="write it like https://review.example")
+    address = address.rstrip("/")
+    if (address or not local) and len(token) < SHORTEST_TOKEN:
         raise Problem(
-            f"{host} can be reached by other machines",
+            f"{address or host} can be reached by other machines",
             do=f"give a --token of {SHORTEST_TOKEN} or more letters, which every address will begin with",
         )
     if token and not all(c.isalnum() or c in "-_" for c in token):
@@ -297,9 +309,9 @@ def serve(
     try:
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        hosts = frozenset({*LOOPBACK, host}) if local else None
-        app = _Guard(review_app(review), hosts, token)
-        prefix = f"http://{shown}:{port}" + (f"/{token}" if token else "")
+        hosts = frozenset({*LOOPBACK, host, found.hostname or host}) if local else None
+        app = _Guard(review_app(review, address), hosts, token)
+        prefix = (address or f"http://{shown}:{port}") + (f"/{token}" if token else "")
         tell(f"Key sealed: SHA-256 {review.study.key_sha256}")
         for name, link in review.links().items():
             tell(f"{name}: {prefix}{link}")
@@ -334,7 +346,7 @@ def _shown(place: Place, position: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _from_own_page(request: Request, token: str) -> bool:
+def _from_own_page(request: Request, token: str, address: str) -> bool:
     """Whether a request comes from the page of this link: by its cookie, its origin and its type."""
     nonce, _, signature = request.cookies.get(_COOKIE, "").partition(".")
     if not hmac.compare_digest(signature.encode(), _signature(token, nonce).encode()):
@@ -342,7 +354,7 @@ def _from_own_page(request: Request, token: str) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return False
     origin = request.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("host")
+    return origin is None or origin == address or origin.partition("://")[2] == request.headers.get("host")
 
 
 def _signature(token: str, nonce: str) -> str:
