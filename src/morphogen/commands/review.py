@@ -1,14 +1,18 @@
 """Blind studies with experts: make one, serve it, and read what the answers say."""
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from morphogen.commands.options import SIZE, read_set, reading_options
 from morphogen.problems import Problem
+
+if TYPE_CHECKING:
+    from morphogen.images.image_set import Pictures
 
 KINDS = ("one", "two", "prefer", "rate")
 
@@ -39,7 +43,7 @@ def review() -> None:
 )
 @click.option("--specimen", default="rock", show_default=True, metavar="KIND", help="rock, fiber or root.")
 @click.option(
-    "--ask",
+    "--design",
     "kinds",
     type=click.Choice(KINDS),
     multiple=True,
@@ -96,9 +100,11 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
     """Design a study, seal which image is which, and write it to a folder.
 
     Every image goes through one pipeline: one size, one grey range, one number of grey levels, plain pixels under
-    random names. The reading options apply to all sets.
+    random names. The reading options apply to the measured images; --grey, --axis and --pixel-size (where it is
+    unknown) to the generated ones too.
     """
     _require_libraries("cryptography")
+    from morphogen.images.folders import read_images, with_pixel_size
     from morphogen.review.making import new_review
     from morphogen.review.sealing import write_code
     from morphogen.whole_files import require_writable_file
@@ -111,10 +117,15 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
             raise Problem(f"{key} lies in the study folder", do="put the key somewhere else")
         require_writable_file(key)
     short = len({path.name for path in generated}) == len(generated)
+
+    def drawn(path: Path) -> "Pictures":
+        read = read_images(path, grey=reading["grey"], axis=reading["axis"])
+        return with_pixel_size(read, reading["pixel_size_um"])
+
     made = new_review(
         out,
         measured=read_set(measured, reading),
-        generated={path.name if short else str(path): read_set(path, reading) for path in dict.fromkeys(generated)},
+        generated={path.name if short else str(path): drawn(path) for path in dict.fromkeys(generated)},
         specimen=specimen, raters=names or count or 4, kinds=kinds, questions=questions, repeats=repeats,
         training=training, size=size, slices=slices, criteria=criteria, title=title,
         key_place="" if shown else str(key.absolute()),
@@ -123,7 +134,11 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
     if shown:
         click.echo(f"Opening code, shown this once; without it the study cannot be read:\n  {made.code}")
     else:
-        write_code(made.code, key)
+        try:
+            write_code(made.code, key)
+        except Problem:
+            shutil.rmtree(out)  # a study that nobody could ever open
+            raise
         click.echo(f"Opening code: {key}. Take it away from the machine that serves; without it nothing can be read.")
     slices_, height, width, _ = design.shape
     volume = f"{slices_} x " if slices_ > 1 else ""

@@ -132,7 +132,6 @@ def new_review(
     tokens = {name: secrets.token_urlsafe(24) for name in names}
     first = pipeline.stored(pixels[used[0]])
     require_space(folder, 2 * first.nbytes * len(used), f"a review of {len(used)} images")
-    contents = {name: pipeline.stored(pixels[name]).tobytes() for name in used}
     source_of = {o: name for name, of_set in opaque.items() for o in of_set}
     design = Design(
         title=title or f"{kind.wording.subject[:1].upper()}{kind.wording.subject[1:]}: measured or generated?",
@@ -146,7 +145,7 @@ def new_review(
         levels=pipeline.levels,
         grey_range=(pipeline.low, pipeline.high),
         spacing_um=stored_spacing(pixels[used[0]][0].spacing_um),
-        images={name: sha256(contents[name]) for name in used},
+        images={name: sha256(pipeline.stored(pixels[name]).tobytes()) for name in used},
         raters=tuple(
             Rater(
                 name=name,
@@ -181,7 +180,7 @@ def new_review(
     def write(place: Path) -> None:
         (place / "images").mkdir()
         for name in used:  # in the order of names, which are random, with one date: neither says when it was made
-            (place / "images" / name).write_bytes(contents[name])
+            (place / "images" / name).write_bytes(pipeline.stored(pixels[name]).tobytes())
             os.utime(place / "images" / name, (0, 0))
         write_text_whole(place / STUDY, study.model_dump_json(indent=1))
         write_text_whole(place / SEALED, cipher)

@@ -152,7 +152,9 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
 
     @app.get("/r/{token}/", response_class=HTMLResponse)
     async def open_page(token: Token, request: Request) -> Response:
-        place = place_of(token)
+        place = by_token.get(sha256(token.encode()))
+        if place is None:
+            return PlainTextResponse("This link belongs to nobody here. Ask for your personal link.\n", 404)
         text = page.render(
             design=design, key_sha256=review.study.key_sha256, total=len(place.rater.questions), ratings=RATINGS,
             version=design.morphogen,
