@@ -175,7 +175,7 @@ def _shown(results: ReviewResults) -> dict[str, object]:
         rows = [_row(r.name, looks, r.mean) for r in results.ratings if r.criterion == criterion]
         plots.append(interval_plot(_short(criterion), rows, axis="mean rating, 1 to 5", subtitle="rating"))
     return {
-        "results": results, "plots": plots, "asked": _ASKED, "in_words": _in_words, "lead": lead(results),
+        "results": results, "plots": plots, "asked": _ASKED, "lead": lead(results),
         "measured_against": [c for c in results.correlations if c.rho is not None],
         "too_few": bool(results.correlations) and all(c.rho is None for c in results.correlations),
     }  # fmt: skip
