@@ -140,7 +140,7 @@ def test_who_always_wins_has_a_finite_ability_and_who_was_never_compared_is_refu
 def test_raters_and_images_both_widen_the_variance_as_they_should():
     # x_ri = a_r + b_i + e_ri: the variance of the mean is A / R + B / N + E / (R N).
     random = np.random.default_rng(1)
-    R, N, A, B, E = 12, 30, 0.3, 0.5, 1.0
+    R, N, A, B, E = 12, 30, 0.3, 0.5, 8.0
     raters, images = np.repeat(np.arange(R), N), np.tile(np.arange(N), R)
     found, means = [], []
     for _turn in range(300):
