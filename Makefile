@@ -24,6 +24,7 @@ benchmark: $(READY)
 	$(BIN)/python benchmarks/training_steps.py
 	$(BIN)/python benchmarks/exact_denoisers.py
 	$(BIN)/python benchmarks/volumes.py
+	$(BIN)/python benchmarks/review_load.py --raters 16 --questions 10
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from morphogen.phantoms.phantom import image_set
     from morphogen.phantoms.phantom import phantoms as make_phantoms
     from morphogen.report.describe import describe
+    from morphogen.review.making import new_review
+    from morphogen.review.results import review_results
+    from morphogen.review.server import serve as serve_review
     from morphogen.studies.study import study
     from morphogen.training.control import control
     from morphogen.training.distil import distil
@@ -67,13 +70,16 @@ __all__ = [
     "make_phantoms",
     "make_triples",
     "mix",
+    "new_review",
     "open_image_text",
     "order",
     "project",
     "read_images",
     "reconstruct",
     "retrieve",
+    "review_results",
     "segment",
+    "serve_review",
     "split",
     "study",
     "text_to_image",
@@ -105,13 +111,16 @@ _CALLS = {
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "make_triples": ("morphogen.instructions.triples", "known_triples"),
     "mix": ("morphogen.generation.latent_space", "mix"),
+    "new_review": ("morphogen.review.making", "new_review"),
     "open_image_text": ("morphogen.training.image_text", "open_image_text"),
     "order": ("morphogen.generation.hosted", "order"),
     "project": ("morphogen.generation.projection", "project"),
     "read_images": ("morphogen.images.folders", "read_images"),
     "reconstruct": ("morphogen.generation.reconstruct", "reconstruct"),
     "retrieve": ("morphogen.evaluation.retrieval", "retrieve"),
+    "review_results": ("morphogen.review.results", "review_results"),
     "segment": ("morphogen.evaluation.segment", "segment"),
+    "serve_review": ("morphogen.review.server", "serve"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
     "text_to_image": ("morphogen.generation.text_to_image", "text_to_image"),

@@ -1,6 +1,7 @@
 """The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
 It has the name of the command, except ``make_phantoms``, ``make_triples``, ``asked_and_given`` and ``audit_metrics``;
+those of a review are ``new_review``, ``serve_review`` and ``review_results``;
 ``translate`` is what ``generate --sources`` calls, ``text_to_image`` what ``generate`` calls for a pipeline. Nothing
 heavy is imported before a command runs, so that ``--help`` answers at once.
 """
@@ -17,7 +18,17 @@ from typing import Any
 import click
 
 import morphogen
-from morphogen.commands import data_sets, editing, evidence, generation, images, pipelines, training, understanding
+from morphogen.commands import (
+    data_sets,
+    editing,
+    evidence,
+    generation,
+    images,
+    pipelines,
+    review,
+    training,
+    understanding,
+)
 from morphogen.problems import Problem
 
 
@@ -44,7 +55,7 @@ for _command in (
     training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
-    evidence.evaluate, evidence.asked, evidence.study, evidence.audit,
+    evidence.evaluate, evidence.asked, evidence.study, evidence.audit, review.review,
     pipelines.lora, pipelines.export, pipelines.order,
     training.methods, editing.editors,
 ):  # fmt: skip

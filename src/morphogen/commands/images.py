@@ -1,5 +1,6 @@
 """Images: make phantoms, describe, split and segment sets."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 

@@ -74,4 +74,11 @@ SPECIMEN = Specimen(
             **TEXTURE_MARGINS,
         }
     ),
+    criteria=(
+        "The fibers have plausible sections and diameters.",
+        "They are packed as in a real laminate: touching, but not through each other.",
+        "Matrix-rich places look as they do in a real laminate.",
+        "Grey levels, edges and noise are those of a tomograph.",
+        "Nothing repeats, and nothing looks drawn.",
+    ),
 )

@@ -94,4 +94,11 @@ SPECIMEN = Specimen(
             **TEXTURE_MARGINS,
         }
     ),
+    criteria=(
+        "The grains have the shapes and sizes of real grains.",
+        "The pores look like pores, in shape and in how they connect.",
+        "Grain contacts and pore throats are sharp where they should be.",
+        "Grey levels and noise are those of a tomograph.",
+        "Nothing repeats, and nothing looks drawn.",
+    ),
 )

@@ -87,4 +87,11 @@ SPECIMEN = Specimen(
             **TEXTURE_MARGINS,
         }
     ),
+    criteria=(
+        "Roots taper and bend as real roots do.",
+        "Laterals leave their parent at plausible places and angles.",
+        "Roots end in tips, and are not broken off or dissolved.",
+        "Soil, background and lighting look real.",
+        "Nothing repeats, and nothing looks drawn.",
+    ),
 )

@@ -113,6 +113,7 @@ class Specimen:
         margins: for each reading by its name, up to which difference of two means its users would call two
             sets the same; readings that are not named have ``DEFAULT_MARGIN``.
         wording: how an image of this kind is captioned from what is measured in it.
+        criteria: what its experts are asked to rate of an image, each a statement that they agree to or not.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Specimen:
     segmentation: str = "otsu"
     wording: Wording = Wording("an image")
     margins: Mapping[str, Margin] = field(default_factory=lambda: MappingProxyType({}))
+    criteria: tuple[str, ...] = ("It looks like a measured image.",)
 
     def margin(self, reading: str) -> Margin:
         """The margin of a reading."""

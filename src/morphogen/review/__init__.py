@@ -1,0 +1,1 @@
+"""Blind studies with experts: designing and sealing, serving, answers, and what they say."""

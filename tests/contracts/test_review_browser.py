@@ -1,0 +1,154 @@
+"""The page of a review as a rater meets it: by mouse, by keyboard alone, on a tablet, and when the server is killed."""
+
+import shutil
+
+import pytest
+
+from morphogen.review.answers import read_answers
+from morphogen.review.folder import OpenReview
+from small_review import small_review, started
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+PINCH = """() => {
+  const canvas = document.querySelector("canvas"), box = canvas.getBoundingClientRect();
+  const touch = (name, id, x) => canvas.dispatchEvent(new PointerEvent(name, {
+    pointerId: id, pointerType: "touch", clientX: box.left + x, clientY: box.top + 200, bubbles: true, buttons: 1 }));
+  touch("pointerdown", 11, 100); touch("pointerdown", 12, 200);
+  touch("pointermove", 12, 320); touch("pointerup", 11, 100); touch("pointerup", 12, 320);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def pixels(page):
+    """What the canvas shows."""
+    return page.evaluate("document.querySelector('canvas').toDataURL()")
+
+
+def answered(page):
+    return int(page.locator("#count").inner_text().split()[0])
+
+
+def wait_for(page, count):
+    page.wait_for_function("n => document.querySelector('#count').innerText.startsWith(n + ' of')", arg=count)
+
+
+def test_a_rater_goes_through_a_study(browser, tmp_path):
+    made = small_review(
+        tmp_path / "study", raters=["Ada"], kinds=("one", "two", "rate"), questions=2, repeats=0, training=1
+    )
+    server, port = started(tmp_path / "study")
+    link = f"http://127.0.0.1:{port}{made.links['Ada']}"
+    faults = []
+    try:
+        desk = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = desk.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url.rsplit("/image/", 1)[-1]))
+        page.goto(link)
+        assert made.study.key_sha256 in page.content()
+
+        # By keyboard alone: begin, the training round tells what was right, go on.
+        page.wait_for_selector("#begin:focus")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#ask:has-text('training')")
+        right = made.study.design.raters[0].questions[0].right
+        page.keyboard.press("6" if right else "1")
+        page.wait_for_selector(".told b.good")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#ask:not(:has-text('training'))")
+
+        # The next question is there before this one is answered.
+        assert any(url.startswith("2/") for url in asked)
+
+        # Zoom by wheel, place by drag, window by key, and the whole image again.
+        box = page.locator("canvas").first.bounding_box()
+        before, bar = pixels(page), page.locator(".scale").inner_text()
+        page.mouse.move(box["x"] + 300, box["y"] + 200)
+        page.mouse.wheel(0, -900)
+        zoomed = pixels(page)
+        assert zoomed != before
+        assert page.locator(".scale").inner_text() != bar
+        assert bar.endswith("µm")
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 150)
+        page.mouse.up()
+        moved = pixels(page)
+        assert moved != zoomed
+        page.keyboard.press("d")
+        assert pixels(page) != moved
+        page.keyboard.press("r")
+        assert pixels(page) == before
+
+        # By mouse, a slip taken back, a pause.
+        page.get_by_role("button", name="a guess 3").click()
+        wait_for(page, 2)
+        page.locator("#back").click()
+        page.wait_for_selector("#back:disabled")
+        page.keyboard.press("5")
+        page.keyboard.press("p")  # while the answer is on its way
+        assert page.locator("#paused").is_visible()
+        page.wait_for_selector("#back:not(:disabled)", state="attached")  # the next question is there, and not shown
+        assert not page.locator("canvas").first.is_visible()
+
+        # On another machine, a tablet in the dark: it goes on there.
+        tablet = browser.new_context(viewport={"width": 820, "height": 1180}, has_touch=True, color_scheme="dark")
+        other = tablet.new_page()
+        other.goto(link)
+        other.wait_for_selector("#question:not([hidden])")
+        assert answered(other) == 2
+        assert other.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert other.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 27)"
+        before = pixels(other)
+        other.evaluate(PINCH)
+        assert pixels(other) != before
+        other.get_by_role("button", name="probably 5").tap()
+        wait_for(other, 3)
+
+        # The first window still shows the question that was answered on the tablet.
+        page.locator("#resume").click()
+        page.keyboard.press("1")
+        page.wait_for_selector("#status:has-text('another window')")
+        assert answered(page) == 3
+
+        # The server is killed while an answer is on its way: the page says so, and sends it when the server is back.
+        server.kill()
+        server.wait()
+        page.keyboard.press("2")
+        page.wait_for_selector("#status.trouble:has-text('Not stored yet')")
+        server, _ = started(tmp_path / "study", port)
+        wait_for(page, 4)
+        page.keyboard.press("2")
+        wait_for(page, 5)
+
+        # Ratings by keyboard, one of them "cannot say".
+        for count in (6, 7):
+            page.wait_for_selector("#send")
+            for key in "12304":
+                page.keyboard.press(key)
+            page.keyboard.press("Enter")
+            if count == 6:
+                wait_for(page, count)
+        page.wait_for_selector("#done:not([hidden])")
+    finally:
+        server.terminate()
+        server.wait()
+    stored = read_answers(tmp_path / "study", OpenReview.of(tmp_path / "study").sha256)
+    assert [(a.position, a.revision, a.choice) for a in stored] == [
+        (0, 0, 5 if right else 0), (1, 0, 2), (1, 1, 4), (2, 0, 4), (3, 0, 1), (4, 0, 1), (5, 0, None), (6, 0, None),
+    ]  # fmt: skip
+    assert [a.ratings for a in stored[-2:]] == [(1, 2, 3, None, 4)] * 2
+    assert all(a.seconds >= 0 for a in stored)
+    assert [fault for fault in faults if "ERR_CONNECTION" not in fault and "409" not in fault] == []
