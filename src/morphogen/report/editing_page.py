@@ -19,7 +19,7 @@ from morphogen.evaluation.records import Estimate
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.report import plots
-from morphogen.report.editing_plots import Ladder, largest_wanted, moves_plot, places_plot
+from morphogen.report.editing_plots import Ladder, largest_wanted, moves_plot, ordinal, places_plot
 from morphogen.report.editing_record import EditedSetRecord, EditingRecord
 from morphogen.report.figures import ScaleBar, grey_scale, png_bytes, scale_bar, specimen_figure
 from morphogen.report.notation import listed, number
@@ -66,7 +66,7 @@ class _Place:
     """A score of a row with its place."""
 
     estimate: Estimate | None
-    place: int | None
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +163,19 @@ def short(metric: str) -> str:
 
 def lead(record: EditingRecord) -> str:
     """The result of all sets in a few sentences."""
-    phantoms = [s for s in record.sets if s.comparison.truth_known]
-    verdicts = [doing_nothing(s) for s in record.sets]
-    first = [s.name for s, (papers, _, _) in zip(record.sets, verdicts, strict=True) if papers]
-    last = [s.name for s, (_, last, _) in zip(record.sets, verdicts, strict=True) if last]
-    text = f"{len(record.sets)} sets of images, {len(phantoms)} of them with answers that are known. "
+    verdicts = {s.name: doing_nothing(s) for s in record.sets}
+    first = [name for name, (papers, _, _) in verdicts.items() if papers]
+    last = [name for name, (_, last, _) in verdicts.items() if last]
+    other = [name for name in verdicts if name not in last]
+    parts = []
     if first:
-        text += f"Doing nothing comes first by every similarity to the image before on {listed(first)}. "
+        scores = list(dict.fromkeys(score for name in first for score in verdicts[name][0]))
+        parts.append(f"Doing nothing comes first by {listed(scores)} against the image before, on {listed(first)}.")
     if last:
-        text += f"By edits that succeeded it comes last on {listed(last)}."
-    other = [s.name for s in record.sets if s.name not in last]
+        parts.append(f"By edits that did what was asked and held the rest it comes last, on {listed(last)}.")
     if other:
-        text += f" It does not come last on {listed(other)}."
-    return text
+        parts.append(f"There it does not come last on {listed(other)}.")
+    return " ".join(parts)
 
 
 def doing_nothing(record: EditedSetRecord) -> tuple[list[str], bool, list[str]]:
@@ -186,7 +186,8 @@ def doing_nothing(record: EditedSetRecord) -> tuple[list[str], bool, list[str]]:
     own = ours.get(IDENTITY)
     worst = max((p for p in ours.values() if p is not None), default=None)
     beside = [name for name, place in ours.items() if place == own and name != IDENTITY]
-    return papers, own is not None and own == worst, beside
+    # Where all are equal nobody is last.
+    return papers, own is not None and own == worst != 1, beside
 
 
 def headline(record: EditedSetRecord) -> str:
@@ -199,7 +200,7 @@ def headline(record: EditedSetRecord) -> str:
         who = f", together with {listed(beside)}" if beside else ""
         text += f" and last by edits that succeeded{who}."
     else:
-        text += ", and does not come last by edits that succeeded."
+        text += ", and by edits that succeeded it does not come last."
     if best is not None and best.succeeded is not None:
         e = best.succeeded
         if e.value > 0:
@@ -290,8 +291,10 @@ def _interval(estimate: Estimate | None) -> Interval:
 
 
 def _table_row(row: EditRow, found: Sequence[Ladder], key: Markup) -> _TableRow:
-    papers = tuple(_Place(p.estimate, ladder.places.get(row.row)) for p, ladder in zip(row.papers, found, strict=False))
-    return _TableRow(row, key, _Place(row.succeeded, found[-1].places.get(row.row)), papers)
+    papers = tuple(
+        _Place(p.estimate, ordinal(ladder, row.row)) for p, ladder in zip(row.papers, found[:-1], strict=bool(row.papers))
+    )
+    return _TableRow(row, key, _Place(row.succeeded, ordinal(found[-1], row.row)), papers)
 
 
 def _lines(prompt: str, pictures: SetPictures, grey: IntensityMap, scale: float) -> list[_Line]:

@@ -62,7 +62,8 @@ def places_plot(ladders: Sequence[Ladder], style: Mapping[str, Style], stressed:
             for name in names:
                 place = ladder.places.get(name)
                 if x == 0 and place is not None:
-                    axes.text(-0.13, heights[x][name], _ordinal(place), ha="right", va="center", fontsize=9.5, color=MUTED)
+                    axes.text(-0.13, heights[x][name], ordinal(ladder, name), ha="right", va="center", fontsize=9.5,
+                              color=MUTED)  # fmt: skip
         for name in [n for n in names if n != stressed] + [n for n in names if n == stressed]:
             known = [(x, heights[x][name]) for x, ladder in enumerate(ladders) if ladder.places.get(name) is not None]
             if not known:
@@ -73,11 +74,19 @@ def places_plot(ladders: Sequence[Ladder], style: Mapping[str, Style], stressed:
             axes.plot(*zip(*known, strict=True), one.marker, color=INK if bold else one.colour,
                       markerfacecolor=INK if bold else one.face, markersize=7, markeredgewidth=1.3, zorder=4,
                       clip_on=False)  # fmt: skip
-            place = ladders[-1].places.get(name)
             axes.text(len(ladders) - 1 + 0.13, heights[-1].get(name, known[-1][1]),
-                      f"{_ordinal(place)}  {name}" if place is not None else name, va="center", fontsize=10.5,
+                      f"{ordinal(ladders[-1], name)}  {name}", va="center", fontsize=10.5,
                       weight="bold" if bold else "normal", color=INK)  # fmt: skip
         return svg(figure, "; ".join(f"{ladder.title}: {_spoken(ladder)}".replace("\n", " ") for ladder in ladders))
+
+
+def ordinal(ladder: Ladder, name: str) -> str:
+    """The place of a row, "3.", or the places that it shares with equal ones, "7.–9."."""
+    place = ladder.places.get(name)
+    if place is None:
+        return ""
+    last = place - 1 + sum(other == place for other in ladder.places.values())
+    return f"{place}." if last == place else f"{place}.–{last}."
 
 
 def _heights(ladder: Ladder, names: Sequence[str]) -> dict[str, float]:
@@ -86,13 +95,9 @@ def _heights(ladder: Ladder, names: Sequence[str]) -> dict[str, float]:
     return {name: float(k) for k, name in enumerate(order)}
 
 
-def _ordinal(place: int) -> str:
-    return f"{place}."
-
-
 def _spoken(ladder: Ladder) -> str:
     found = sorted(((p, n) for n, p in ladder.places.items() if p is not None))
-    return ", ".join(f"{n} {p}." for p, n in found)
+    return ", ".join(f"{n} {ordinal(ladder, n)}" for _, n in found)
 
 
 def moves_plot(title: str, edits: Sequence[EditScore], prompts: Sequence[str], largest: float) -> Markup:
