@@ -83,7 +83,7 @@ class Asked:
         factor: it is to become so many times what it is, where there is no true image.
         truth: the true image after.
         again: the same scene, photographed once more.
-        changed: ``(height, width)``, where the scene changed.
+        changed: ``(height, width)``, where the scene changed, see ``truly_changed``.
         along: readings that move with it and count neither way.
         caption: what the image is to show, for scores that hold it against one; "" for none.
     """
@@ -401,7 +401,7 @@ def compare_edits(
     for a, read in zip(asked, before, strict=True):
         if a.reading not in read:
             raise Problem(f"'{a.reading}' is no reading of {kind.name}", do=f"choose one of {', '.join(read)}")
-    noise = _noise(asked)
+    noise = photographs_differ(asked)
     scores: list[EditScore] = []
     for s in sets:
         tell(f"reading what {s.name} made")
@@ -461,8 +461,8 @@ def _apart(one: Sequence[Read], other: Sequence[Read]) -> dict[str, float]:
     return found
 
 
-def _noise(asked: Sequence[Asked]) -> float | None:
-    """Root mean square of the difference of two photographs of one scene, in grey levels."""
+def photographs_differ(asked: Sequence[Asked]) -> float | None:
+    """Root mean square of the difference of two photographs of one scene, in grey levels; None without any."""
     pairs = [(a.truth, a.again) for a in asked if a.truth is not None and a.again is not None]
     if not pairs:
         return None
@@ -524,6 +524,18 @@ def _against_truth(asked: Asked, edited: Edited, change: Values, noise: float | 
     found["region_iou"] = overlap(edited.region, asked.changed)
     found["changed_iou"] = overlap(change > SEEN * noise, asked.changed)
     return found
+
+
+def truly_changed(before: Picture, truth: Picture, phase: Part, noise: float) -> Part:
+    """Where a scene changed: its phase, or its grey levels by more than two photographs of one scene differ.
+
+    Args:
+        before: the image before.
+        truth: the true one after, with the same noise of the camera.
+        phase: where the phase changed, ``(height, width)``.
+        noise: see ``photographs_differ``.
+    """
+    return np.asarray(phase | (np.abs(truth.grey - before.grey) > noise))
 
 
 def overlap(one: Part, other: Part) -> float:

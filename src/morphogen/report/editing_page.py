@@ -32,7 +32,9 @@ SHOWN = 4
 
 IDENTITY = "identity"
 
-_SAME, _BRIGHTER, _DARKER, _LINE = (np.array(c, float) for c in ((240, 241, 242), (213, 94, 0), (0, 114, 178), (40, 40, 40)))
+_SAME, _BRIGHTER, _DARKER, _LINE = (
+    np.array(c, float) for c in ((240, 241, 242), (213, 94, 0), (0, 114, 178), (40, 40, 40))
+)
 
 _SHORT = {"Frechet distance over": "Frechet", "LPIPS (AlexNet)": "LPIPS"}
 
@@ -194,7 +196,9 @@ def headline(record: EditedSetRecord) -> str:
     """The result of one set in a sentence or two."""
     papers, last, beside = doing_nothing(record)
     rows = [r for r in record.comparison.rows if r.succeeded is not None and r.role != "truth"]
-    best = max((r for r in rows if r.role == "editor"), key=lambda r: r.succeeded.value if r.succeeded else 0.0, default=None)
+    best = max(
+        (r for r in rows if r.role == "editor"), key=lambda r: r.succeeded.value if r.succeeded else 0.0, default=None
+    )
     text = f"Doing nothing comes first by {listed(papers)}" if papers else "Doing nothing comes first by no score"
     if last:
         who = f", together with {listed(beside)}" if beside else ""
@@ -292,7 +296,8 @@ def _interval(estimate: Estimate | None) -> Interval:
 
 def _table_row(row: EditRow, found: Sequence[Ladder], key: Markup) -> _TableRow:
     papers = tuple(
-        _Place(p.estimate, ordinal(ladder, row.row)) for p, ladder in zip(row.papers, found[:-1], strict=bool(row.papers))
+        _Place(p.estimate, ordinal(ladder, row.row))
+        for p, ladder in zip(row.papers, found[:-1], strict=bool(row.papers))
     )
     return _TableRow(row, key, _Place(row.succeeded, ordinal(found[-1], row.row)), papers)
 

@@ -186,22 +186,24 @@ def print_edits(record: EditingRecord, console: Console) -> None:
         for name in ("did as asked", "held the rest"):
             table.add_column(name, width=8, justify="right")
         for ladder in found[:-1]:
-            table.add_column(Text(f"{ladder.title}, place"), justify="right", max_width=13)
+            table.add_column(Text(ladder.title), justify="right")
         for row in comparison.rows:
             style = "" if row.role == "editor" else "dim"
             if row.succeeded is None or row.obeyed is None or row.held is None:
                 table.add_row(Text(row.row), "", Text(row.note), style=style)
                 continue
             low, high = (f"{100 * end:.0f}" for end in (row.succeeded.low, row.succeeded.high))
-            papers = (f"{p.estimate.value:.2f}  {ordinal(ladder, row.row)}".strip()
-                      for p, ladder in zip(row.papers, found[:-1], strict=True))  # fmt: skip
+            papers = (ordinal(ladder, row.row) for ladder in found[:-1])
             table.add_row(
                 Text(row.row), ordinal(found[-1], row.row), f"{percent(row.succeeded.value)} [{low}, {high}]",
                 percent(row.obeyed.value), percent(row.held.value), *papers, style=style,
             )  # fmt: skip
         console.print(table)
         _item(console, headline(one))
-    _item(console, "Brackets hold 95 % intervals; behind a score stands its place. Succeeded: did as asked and held the rest.")
+    _item(
+        console,
+        "Places by edits that succeeded, which did as asked and held the rest, with 95 % intervals; at the right places by scores that papers report.",
+    )
     for note in record.notes:
         _item(console, note)
 

@@ -34,6 +34,8 @@ from morphogen.evaluation.edits import (
     RowRole,
     compare_edits,
     moving_along,
+    photographs_differ,
+    truly_changed,
 )
 from morphogen.evaluation.features.extractor import extractor
 from morphogen.evaluation.fields import fields
@@ -230,13 +232,14 @@ def editing_study(
 def _require_rows(recipe: EditingRecipe, root: Path, cpu: bool) -> None:
     """Refuse rows that could not be run, and runs that could not be trained."""
     for name, run in recipe.runs.items():
-        kind, settings = method_class(run.method), method_settings(run.method, run.settings)
+        kind = method_class(run.method)
         if not kind.reads_text:
             raise Problem(f"the run '{name}' is of {run.method}, which reads no texts", do="choose one that does")
         if kind.needs_context != (run.learns == "orders"):
             wanted = "instruct_pix2pix" if run.learns == "orders" else "ddpm"
             raise Problem(f"the run '{name}' is of {run.method}, which does not learn {run.learns}",
                           do=f"choose one that does, such as {wanted}")  # fmt: skip
+        settings = method_settings(run.method, run.settings)
         for part in recipe.specimens.values():
             suited = kind.suited(settings, on_gpu=uses_gpu(cpu))
             kind.sizes(suited).check(run.method, ImageShape(1, *part.size))
@@ -286,9 +289,7 @@ def _paper_measures(recipe: EditingRecipe, size: tuple[int, int]) -> PaperMeasur
     )
 
 
-def _phantoms(
-    specimen: str, part: EditedSpecimen, recipe: EditingRecipe
-) -> tuple[_Set, dict[str, list[KnownTriple]]]:
+def _phantoms(specimen: str, part: EditedSpecimen, recipe: EditingRecipe) -> tuple[_Set, dict[str, list[KnownTriple]]]:
     """Phantoms to be edited, with everything that is known of them; and the triples of each prompt."""
     asked: list[Asked] = []
     told: list[_Told] = []
@@ -303,7 +304,13 @@ def _phantoms(
                 name, words, source, _bare(neighbour(known)), known.triple.change.reading, truth=truth,
                 again=_bare(photographed_again(known)), changed=known.triple.changed, caption=after,
             ))  # fmt: skip
-            told.append(_Told(before, after, words, known.triple.changed))
+            told.append(_Told(before, after, words, None))
+    noise = photographs_differ(asked)
+    for k, a in enumerate(asked):
+        assert a.truth is not None
+        assert a.changed is not None
+        changed = truly_changed(a.source, a.truth, a.changed, noise or 0.0)
+        asked[k], told[k] = replace(a, changed=changed), replace(told[k], changed=changed)
     _require_readable(recipe, told)
     kind = kind_of_specimen(part.kind)
     reader = Reader(kind, [a.source for a in asked], part.segmentation, part.descriptors)
@@ -504,7 +511,11 @@ class _OneSet:
     ) -> tuple[MethodRecord, float]:
         folder = self._folder_of(name)
         resume = (folder / "run.json").exists()
-        note, spent, peak_mib = "", Run(folder).counters["seconds"] if resume and Run(folder).has_state else 0.0, math.nan
+        note, spent, peak_mib = (
+            "",
+            Run(folder).counters["seconds"] if resume and Run(folder).has_state else 0.0,
+            math.nan,
+        )
         if resume and (folder / _DONE).exists():
             kept = json.loads((folder / _DONE).read_text(encoding="utf-8"))
             note, peak_mib = kept["note"], kept["peak_memory_mib"] if kept["peak_memory_mib"] is not None else math.nan

@@ -18,9 +18,7 @@ from morphogen.training.train import uses_gpu
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
 
-def study_folder(
-    folder: Path | str | None, name: str, recipe: AnyRecipe, go_on: bool, state: PartialState
-) -> Path:
+def study_folder(folder: Path | str | None, name: str, recipe: AnyRecipe, go_on: bool, state: PartialState) -> Path:
     """The study's folder: a new one with the recipe in it, or the one to go on with."""
     written = recipe.model_dump(mode="json", exclude_none=True)
     if go_on:
