@@ -11,8 +11,8 @@ edit moves the reading by m. It has
     succeeded               done what was asked and held the rest
 
 Where a reading should be is the true image's where there is one, else where it was. Some readings cannot but move with
-the one that is asked for (thicker fibers fill more of the image): without a true image these are named by the caller and
-count neither way. A reading that an edit has lost counts as not held.
+the one that is asked for (thicker fibers fill more of the image): without a true image these are named by the caller
+and count neither way. A reading that an edit has lost counts as not held.
 
 Editors stand in the order of their share of edits that succeeded. The scores that papers report stand beside them,
 taken as papers take them, against the image before (``similarities``): there whoever does nothing comes first.
@@ -368,7 +368,7 @@ def compare_edits(
     *,
     kind: Specimen,
     reader: Reader,
-    papers: PaperMeasures = PaperMeasures(),  # noqa: B008  # it is frozen
+    papers: PaperMeasures = PaperMeasures(),  # it is frozen
     least_held: float = 0.75,
     seed: int = 0,
     resamples: int = 1000,

@@ -1,7 +1,7 @@
 """The page of a study of editors: who comes first by which score, and what each made of the images.
 
-``index.html`` holds everything that it shows; ``study.json`` beside it has the records, ``figures/`` each prompt's images
-for a paper.
+``index.html`` holds everything that it shows; ``study.json`` beside it has the records, ``figures/`` each prompt's
+images for a paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from morphogen.evaluation.records import Estimate
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.report import plots
+from morphogen.report.drawing import SERIES
 from morphogen.report.editing_plots import Ladder, largest_wanted, moves_plot, ordinal, places_plot
 from morphogen.report.editing_record import EditedSetRecord, EditingRecord
 from morphogen.report.figures import ScaleBar, grey_scale, png_bytes, scale_bar, specimen_figure
@@ -234,7 +235,8 @@ def _findings(record: EditedSetRecord) -> list[tuple[str, str]]:
             f" {percent(row.succeeded.value)} both."
         )
         if row.region_iou is not None and row.role == "editor" and not row.told_where:
-            text += f" The region that it names overlaps the one that truly changes by {number(round(row.region_iou.value, 2))}."
+            share = number(round(row.region_iou.value, 2))
+            text += f" The region that it names overlaps the one that truly changes by {share}."
         if row.told_where:
             text += " It was told the region that truly changes."
         found.append((row.row, text + (f" {row.note}" if row.note else "")))
@@ -273,7 +275,7 @@ def _section(record: EditedSetRecord, pictures: SetPictures, anchor: str) -> _Se
         paper_names=tuple(p.metric for p in run[0].papers) if run else (),
         prompts=tuple(_Prompt(p, tuple(_lines(p.prompt, pictures, grey, scale))) for p in comparison.prompts),
         training=tuple(
-            plots.training_plot(m.method, m.curve, plots.Style(plots.SERIES[k % len(plots.SERIES)], "o", True))
+            plots.training_plot(m.method, m.curve, plots.Style(SERIES[k % len(SERIES)], "o", True))
             for k, m in enumerate(record.runs) if m.curve
         ),
         keys=keys,

@@ -202,7 +202,8 @@ def print_edits(record: EditingRecord, console: Console) -> None:
         _item(console, headline(one))
     _item(
         console,
-        "Places by edits that succeeded, which did as asked and held the rest, with 95 % intervals; at the right places by scores that papers report.",
+        "Places by edits that succeeded, which did as asked and held the rest, with 95 % intervals; at the right"
+        " places by scores that papers report.",
     )
     for note in record.notes:
         _item(console, note)

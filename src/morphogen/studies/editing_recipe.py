@@ -49,7 +49,7 @@ class LearntRun(RecipePart):
 
     learns: Literal["captions", "orders"]
     method: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     budget: Budget | None = None
 
 
@@ -68,7 +68,7 @@ class EditorRecipe(RecipePart):
     editor: str = ""
     run: str = ""
     model: str = ""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     told: tuple[str, ...] | None = None
     told_where: bool = False
 
@@ -148,9 +148,9 @@ class EditingRecipe(RecipePart):
     title: str
     seed: int = Field(default=0, ge=0)
     budget: Budget
-    runs: dict[str, LearntRun] = {}
+    runs: dict[str, LearntRun] = Field(default={})
     clip: Budget | None = None
-    editors: dict[str, EditorRecipe] = {}
+    editors: dict[str, EditorRecipe] = Field(default={})
     specimens: dict[str, EditedSpecimen] = Field(min_length=1)
     least_held: float = Field(default=0.75, gt=0, le=1)
     papers: tuple[Literal["ssim", "lpips", "frechet"], ...] = ("ssim", "lpips", "frechet")

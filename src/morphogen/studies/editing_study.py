@@ -1,11 +1,11 @@
 """Run a study of editors: prompts, runs to work with, edits, scores where the answer is known, one page.
 
 Phantoms of each kind are edited, whose true image after is known exactly, and measured images where there are any, of
-which it is not. Beside the editors stand those that do nothing that was asked: the images before, their pixels in random
-order, other images of the kind; and, of phantoms, the true image after in another photograph.
+which it is not. Beside the editors stand those that do nothing that was asked: the images before, their pixels in
+random order, other images of the kind; and, of phantoms, the true image after in another photograph.
 
-The folder of a study holds everything: the recipe, triples that runs learnt from, a run folder for every training, every
-edit with its record, the findings as JSON, and the page. A study that was stopped goes on where it was.
+The folder of a study holds everything: the recipe, triples that runs learnt from, a run folder for every training,
+every edit with its record, the findings as JSON, and the page. A study that was stopped goes on where it was.
 """
 
 import json
@@ -412,14 +412,18 @@ def _measured(
             ))  # fmt: skip
             told.append(_Told(*captions, words, None))
         if chosen < 2:
-            raise Problem(f"{source.path} has fewer than two fields of {part.size[0]} x {part.size[1]} with a {reading}"
-                          " that could be edited", do="give more or larger images, or leave measured ones out")  # fmt: skip
+            height, width = part.size
+            raise Problem(f"{source.path} has fewer than two fields of {height} x {width} with a {reading} to be edited",
+                          do="give more or larger images, or leave measured ones out")  # fmt: skip
     _require_readable(recipe, told)
-    training = fields(divided.training, part.size, 100_000, recipe.seed)
+    training = fields(divided.training, part.size, _MOST_LESSONS, recipe.seed)
     captioned = [replace(p, labels={CAPTION: _said(writer(p, {}), part.caption)}, mask=None) for p in training]
     return _Set(f"{specimen}-measured", part, kind, tuple(asked), tuple(told), reader,
                 Pictures(captioned, source.path))  # fmt: skip
 
+
+_MOST_LESSONS = 500
+"""Measured fields that a run learns from: each gets a caption of what is measured in it, which takes its time."""
 
 _MOST_READ = 64
 """Measured fields to which segmentation and descriptors are fitted."""
@@ -541,8 +545,8 @@ class _OneSet:
         run = Run(folder)
         counters = run.counters
         return MethodRecord(
-            method=name, title=learner_class(method).title, settings=run.record.settings, parameters=run.record.parameters,
-            seconds=counters["seconds"], images_seen=int(counters["images_seen"]), steps=int(counters["step"]),
+            method=name, title=learner_class(method).title, settings=run.record.settings,
+            parameters=run.record.parameters, seconds=counters["seconds"], images_seen=int(counters["images_seen"]), steps=int(counters["step"]),
             peak_memory_mib=peak_mib, seconds_per_image=math.nan, device=device_in_words(self.cpu), note=note,
             curve=tuple(CurvePoint(seconds=line["seconds"], images_seen=line["images_seen"], losses=line["losses"])
                         for line in run.progress()),
@@ -580,7 +584,9 @@ class _OneSet:
             first, count = index * each, each // 2 if prompt.words else each
             shares = [(first, count, None)] + ([(first + count, each - count, prompt.factor)] if prompt.words else [])
             for number, wanted, factor in shares:
-                drawn = pictures_of(known_triples(part.kind, count=max(wanted, 1), seed=self.recipe.seed, size=part.size,
+                if not wanted:
+                    continue
+                drawn = pictures_of(known_triples(part.kind, count=wanted, seed=self.recipe.seed, size=part.size,
                                                   names=(prompt.edit,), first=number, factor=factor))  # fmt: skip
                 before += drawn.before
                 after += [self._reworded(p, prompt.words if factor is not None else "") for p in drawn.after]
