@@ -412,8 +412,8 @@ def _measured(
             ))  # fmt: skip
             told.append(_Told(*captions, words, None))
         if chosen < 2:
-            height, width = part.size
-            raise Problem(f"{source.path} has fewer than two fields of {height} x {width} with a {reading} to be edited",
+            size = f"{part.size[0]} x {part.size[1]}"
+            raise Problem(f"{source.path} has fewer than two fields of {size} with a {reading} to be edited",
                           do="give more or larger images, or leave measured ones out")  # fmt: skip
     _require_readable(recipe, told)
     training = fields(divided.training, part.size, _MOST_LESSONS, recipe.seed)
@@ -546,7 +546,8 @@ class _OneSet:
         counters = run.counters
         return MethodRecord(
             method=name, title=learner_class(method).title, settings=run.record.settings,
-            parameters=run.record.parameters, seconds=counters["seconds"], images_seen=int(counters["images_seen"]), steps=int(counters["step"]),
+            parameters=run.record.parameters, seconds=counters["seconds"],
+            images_seen=int(counters["images_seen"]), steps=int(counters["step"]),
             peak_memory_mib=peak_mib, seconds_per_image=math.nan, device=device_in_words(self.cpu), note=note,
             curve=tuple(CurvePoint(seconds=line["seconds"], images_seen=line["images_seen"], losses=line["losses"])
                         for line in run.progress()),
