@@ -18,8 +18,9 @@ Editors stand in the order of their share of edits that succeeded. The scores th
 taken as papers take them, against the image before (``similarities``): there whoever does nothing comes first.
 
 Where the true image is known, errors are told inside and outside of the region that truly changed, root mean squares in
-units of how much two photographs of one scene differ; regions are held against it by intersection over union, the one
-that an editor names and the one that it changed by more than three such units.
+units of how much two photographs of one scene differ. Changed is where the phase is another one, or grey levels differ
+by more than three such units. Regions are held against it by intersection over union: the one that an editor names, and
+the pixels that it changed by as much.
 """
 
 import math
@@ -527,7 +528,7 @@ def _against_truth(asked: Asked, edited: Edited, change: Values, noise: float | 
 
 
 def truly_changed(before: Picture, truth: Picture, phase: Part, noise: float) -> Part:
-    """Where a scene changed: its phase, or its grey levels by more than two photographs of one scene differ.
+    """Where a scene changed: its phase, or its grey levels by more than ``SEEN`` noises of a photograph.
 
     Args:
         before: the image before.
@@ -535,7 +536,7 @@ def truly_changed(before: Picture, truth: Picture, phase: Part, noise: float) ->
         phase: where the phase changed, ``(height, width)``.
         noise: see ``photographs_differ``.
     """
-    return np.asarray(phase | (np.abs(truth.grey - before.grey) > noise))
+    return np.asarray(phase | (np.abs(truth.grey - before.grey) > SEEN * noise))
 
 
 def overlap(one: Part, other: Part) -> float:

@@ -20,7 +20,7 @@ from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.report import plots
 from morphogen.report.drawing import SERIES
-from morphogen.report.editing_plots import Ladder, largest_wanted, moves_plot, ordinal, places_plot
+from morphogen.report.editing_plots import Ladder, largest_wanted, moves_plot, ordinal, places_plot, prompt_style
 from morphogen.report.editing_record import EditedSetRecord, EditingRecord
 from morphogen.report.figures import ScaleBar, grey_scale, png_bytes, scale_bar, specimen_figure
 from morphogen.report.notation import listed, number
@@ -91,10 +91,11 @@ class _Section:
     headline: str
     findings: tuple[tuple[str, str], ...]
     ladder: Markup
-    order: Markup
+    order: tuple[Markup, ...]
     moves: tuple[Markup, ...]
     rows: tuple[_TableRow, ...]
-    paper_names: tuple[str, ...]
+    paper_names: tuple[tuple[str, str], ...]
+    prompt_keys: tuple[Markup, ...]
     prompts: tuple[_Prompt, ...]
     training: tuple[Markup, ...]
     keys: Mapping[str, Markup]
@@ -177,7 +178,7 @@ def lead(record: EditingRecord) -> str:
     if last:
         parts.append(f"By edits that did what was asked and held the rest it comes last, on {listed(last)}.")
     if other:
-        parts.append(f"There it does not come last on {listed(other)}.")
+        parts.append(f"By edits that did what was asked and held the rest it is not last on {listed(other)}.")
     return " ".join(parts)
 
 
@@ -204,6 +205,8 @@ def headline(record: EditedSetRecord) -> str:
     if last:
         who = f", together with {listed(beside)}" if beside else ""
         text += f" and last by edits that succeeded{who}."
+    elif len({r.succeeded.value for r in rows if r.succeeded}) == 1:
+        text += "; by edits that succeeded all are equal."
     else:
         text += ", and by edits that succeeded it does not come last."
     if best is not None and best.succeeded is not None:
@@ -261,18 +264,28 @@ def _section(record: EditedSetRecord, pictures: SetPictures, anchor: str) -> _Se
     prompts = [p.prompt for p in comparison.prompts]
     largest = largest_wanted(comparison.edits)
     keys = {name: plots.key(one) for name, one in style.items()}
-    order = sorted(run, key=lambda r: -(r.succeeded.value if r.succeeded else 0.0))
-    rows = [plots.Row(r.row, style[r.row], _interval(r.succeeded)) for r in order]
+    best_first = sorted(run, key=lambda r: -(r.succeeded.value if r.succeeded else 0.0))
+    order = [plots.interval_plot(
+        "Edits that succeeded", [plots.Row(r.row, style[r.row], _interval(r.succeeded)) for r in best_first],
+        axis="share that did what was asked and held the rest",
+    )]  # fmt: skip
+    for k, paper in enumerate(run[0].papers[:1] if run else ()):
+        of_rows = [plots.Row(r.row, style[r.row], _interval(r.papers[k].estimate)) for r in best_first]
+        way = "higher" if paper.higher_is_better else "lower"
+        order.append(
+            plots.interval_plot(paper.metric, of_rows, axis=f"against {paper.against}, {way} is called better")
+        )
     return _Section(
         record=record,
         anchor=anchor,
         headline=headline(record),
         findings=tuple(_findings(record)),
         ladder=places_plot(found, {r.row: style[r.row] for r in run if r.role != "truth"}, IDENTITY),
-        order=plots.interval_plot("Edits that succeeded", rows, axis="share: asked for, and the rest held"),
+        order=tuple(order),
         moves=tuple(moves_plot(r.row, _of(comparison.edits, r.row), prompts, largest) for r in run),
         rows=tuple(_table_row(r, found, keys[r.row]) for r in comparison.rows),
-        paper_names=tuple(p.metric for p in run[0].papers) if run else (),
+        paper_names=tuple((short(p.metric), p.metric) for p in run[0].papers) if run else (),
+        prompt_keys=tuple(plots.key(prompt_style(turn)) for turn in range(len(prompts))),
         prompts=tuple(_Prompt(p, tuple(_lines(p.prompt, pictures, grey, scale))) for p in comparison.prompts),
         training=tuple(
             plots.training_plot(m.method, m.curve, plots.Style(SERIES[k % len(SERIES)], "o", True))

@@ -122,7 +122,7 @@ def moves_plot(title: str, edits: Sequence[EditScore], prompts: Sequence[str], l
         axes.plot(ends, ends, color=INK, linewidth=0.9, zorder=1)
         axes.axhline(0, color=RULE, linewidth=0.9, zorder=0.5)
         for turn, prompt in enumerate(prompts):
-            colour, marker = SERIES[turn % len(SERIES)], _MARKERS[turn % len(_MARKERS)]
+            colour, marker = prompt_style(turn).colour, prompt_style(turn).marker
             for e in (e for e in edits if e.prompt == prompt and e.moved is not None):
                 wanted, moved = _percent(e)
                 beyond = abs(moved) > high
@@ -135,6 +135,11 @@ def moves_plot(title: str, edits: Sequence[EditScore], prompts: Sequence[str], l
         axes.set_ylabel("move made, %", labelpad=1)
         done = sum(e.succeeded for e in edits)
         return svg(figure, f"{title}: moves made against moves wanted; {done} of {len(edits)} edits succeeded.")
+
+
+def prompt_style(turn: int) -> Style:
+    """How the edits of a prompt are drawn, by its number."""
+    return Style(SERIES[turn % len(SERIES)], _MARKERS[turn % len(_MARKERS)], True)
 
 
 def largest_wanted(edits: Sequence[EditScore]) -> float:

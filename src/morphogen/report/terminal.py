@@ -180,13 +180,13 @@ def print_edits(record: EditingRecord, console: Console) -> None:
     for one in record.sets:
         comparison, found = one.comparison, ladders(one)
         table = _table(f"{one.name}: {sum(p.n for p in comparison.prompts)} images, {len(comparison.prompts)} prompts")
-        table.add_column("row", width=_NAME, overflow="fold")
+        table.add_column("row", min_width=12, max_width=_NAME, overflow="fold")
         table.add_column("place", no_wrap=True)
-        table.add_column("succeeded", no_wrap=True)
+        table.add_column("succeeded", min_width=13, no_wrap=True)
         for name in ("did as asked", "held the rest"):
-            table.add_column(name, width=8, justify="right")
+            table.add_column(name, width=6, justify="right")
         for ladder in found[:-1]:
-            table.add_column(Text(ladder.title), justify="right")
+            table.add_column(Text(ladder.title), justify="right", min_width=max(map(len, ladder.title.split())))
         for row in comparison.rows:
             style = "" if row.role == "editor" else "dim"
             if row.succeeded is None or row.obeyed is None or row.held is None:

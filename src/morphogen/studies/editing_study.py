@@ -611,7 +611,7 @@ class _OneSet:
         if self.set.phantoms:
             everywhere = np.ones(self.set.part.size, np.bool_)
             again = tuple(Edited(a.again, everywhere) for a in self.set.asked if a.again is not None)
-            found.append(EditedSet(TRUTH, "the true image after, photographed again (control)", "truth", again))
+            found.append(EditedSet(TRUTH, "the true image, again (control)", "truth", again))
         return found
 
     def _row(self, row: str) -> EditedSet:
