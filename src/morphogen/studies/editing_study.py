@@ -12,9 +12,10 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,7 @@ def editing_study(
                 comparison = compare_edits(
                     one.asked, rows, kind=one.kind, reader=one.reader, papers=measures, least_held=recipe.least_held,
                     seed=recipe.seed, resamples=recipe.resamples,
-                    progress=lambda words, name=one.name: tell(f"{name}: {words}"),
+                    progress=partial(_tell, tell, one.name),
                 )  # fmt: skip
             first = one.asked[0].source
             records.append(EditedSetRecord(
@@ -229,6 +230,10 @@ def editing_study(
     return write_editing_page(record, shown, target)
 
 
+def _tell(tell: Callable[[str], None], name: str, words: str) -> None:
+    tell(f"{name}: {words}")
+
+
 def _require_rows(recipe: EditingRecipe, root: Path, cpu: bool) -> None:
     """Refuse rows that could not be run, and runs that could not be trained."""
     for name, run in recipe.runs.items():
@@ -257,11 +262,11 @@ def _require_rows(recipe: EditingRecipe, root: Path, cpu: bool) -> None:
         if asked.run and recipe.runs[asked.run].learns != learns:
             raise Problem(f"'{row}': {editor} works with a run that learns {learns}", do="name such a run")
         parts = _parts(recipe, row, masked=True)
-        for part in sorted(set(parts) - kind_of_editor.takes):
-            raise Problem(f"'{row}': {editor} takes no {part}", do="leave it out")
-        for part in sorted(kind_of_editor.needs - set(parts)):
-            do = "set told_where" if part == "mask" else f"tell it {part}"
-            raise Problem(f"'{row}': {editor} cannot do without its {part}", do=do)
+        for what in sorted(set(parts) - kind_of_editor.takes):
+            raise Problem(f"'{row}': {editor} takes no {what}", do="leave it out")
+        for what in sorted(kind_of_editor.needs - set(parts)):
+            do = "set told_where" if what == "mask" else f"tell it {what}"
+            raise Problem(f"'{row}': {editor} cannot do without its {what}", do=do)
 
 
 def _parts(recipe: EditingRecipe, row: str, *, masked: bool) -> tuple[str, ...]:
@@ -389,28 +394,27 @@ def _measured(
     told: list[_Told] = []
     beside = _beside(held_out)
     for name, prompt in part.prompts.items():
-        here = [k for k, a in enumerate(known.asked) if a.prompt == name]
-        before, after, others = (
-            [known.reader(p) for k in here if (p := picture(known.asked[k])) is not None]
-            for picture in (lambda a: a.source, lambda a: a.truth, lambda a: a.neighbour)
-        )
-        reading, along = known.asked[here[0]].reading, moving_along(before, after, others)
+        of_prompt = [a for a in known.asked if a.prompt == name]
+        before = [known.reader(a.source) for a in of_prompt]
+        after = [known.reader(a.truth) for a in of_prompt if a.truth is not None]
+        others = [known.reader(a.neighbour) for a in of_prompt]
+        reading, along = of_prompt[0].reading, moving_along(before, after, others)
         times = _times(before, after)
         chosen = 0
         for picture, other in beside:
             read = reader(picture)
             if chosen == part.measured_images or not math.isfinite(read.get(reading, math.nan)) or not read[reading]:
                 continue
-            captions = [_said(writer(picture, factors), part.caption) for factors in ({}, times)]
-            if captions[0] == captions[1] and _reads(recipe, "caption"):
+            now, then = (_said(writer(picture, factors), part.caption) for factors in ({}, times))
+            if now == then and _reads(recipe, "caption"):
                 continue
             chosen += 1
             words = prompt.words or pairs[name][0].triple.instruction
             asked.append(Asked(
                 name, words, _bare(picture), _bare(other), reading, factor=times[reading],
-                along=along - {reading}, caption=captions[1],
+                along=along - {reading}, caption=then,
             ))  # fmt: skip
-            told.append(_Told(*captions, words, None))
+            told.append(_Told(now, then, words, None))
         if chosen < 2:
             size = f"{part.size[0]} x {part.size[1]}"
             raise Problem(f"{source.path} has fewer than two fields of {size} with a {reading} to be edited",
