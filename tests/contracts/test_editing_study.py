@@ -159,6 +159,8 @@ def test_the_command_sums_a_study_of_editors_up(small, tmp_path, capsys):
         ("editors/pipeline", {"model": "nowhere"}, "there is no folder"),
         ("runs/told/method", "vae", "reads no texts"),
         ("runs/told/method", "instruct_pix2pix", "which does not learn captions"),
+        ("runs/clip", {"learns": "captions", "method": "ddpm"}, "without a run called clip"),
+        ("specimens/a-measured", RECIPE["specimens"]["rock"], "without a specimen called a-measured"),
         ("budget", {}, "either seconds or images"),
     ],
 )

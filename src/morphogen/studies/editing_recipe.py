@@ -13,6 +13,12 @@ from morphogen.studies.parts import Budget, FileSource, RecipePart, require_file
 CONTROLS = ("identity", "noise", "another")
 """Editors that do nothing that was asked; every study has their rows."""
 
+CLIP = "clip"
+"""What the CLIP is called among the runs."""
+
+MEASURED = "-measured"
+"""How the names of sets of measured images end, in folders."""
+
 TRUTH = "truth again"
 """Row of the true images after, photographed once more."""
 
@@ -165,6 +171,11 @@ class EditingRecipe(RecipePart):
 
     @model_validator(mode="after")
     def _rows_have_what_they_name(self) -> "EditingRecipe":
+        if CLIP in self.runs:
+            raise ValueError(f"without a run called {CLIP}: that is the CLIP's own name")
+        for name in self.specimens:
+            if name.endswith(MEASURED):
+                raise ValueError(f"without a specimen called {name}: the measured images of another could be called so")
         for row, editor in self.editors.items():
             if row in CONTROLS:
                 raise ValueError(f"without a row called {row}: it is added to every study")

@@ -67,7 +67,15 @@ from morphogen.report.editing_record import EditedSetRecord, EditingRecord
 from morphogen.report.study_record import CurvePoint, MethodRecord
 from morphogen.specimens.specimen import Specimen
 from morphogen.specimens.specimen import specimen as kind_of_specimen
-from morphogen.studies.editing_recipe import CONTROLS, TRUTH, EditedSpecimen, EditingRecipe, PromptRecipe
+from morphogen.studies.editing_recipe import (
+    CLIP,
+    CONTROLS,
+    MEASURED,
+    TRUTH,
+    EditedSpecimen,
+    EditingRecipe,
+    PromptRecipe,
+)
 from morphogen.studies.memory import PeakMemory
 from morphogen.studies.parts import Budget
 from morphogen.studies.study_folder import device_in_words, images_of, machine_in_words, study_folder
@@ -90,9 +98,6 @@ _OTHERS = 32
 """Other images of the kind, for the control of that name."""
 
 _AT_ONCE = 16
-
-CLIP = "clip"
-"""Folder, and row among the runs, of the CLIP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +427,7 @@ def _measured(
     _require_readable(recipe, told)
     training = fields(divided.training, part.size, _MOST_LESSONS, recipe.seed)
     captioned = [replace(p, labels={CAPTION: _said(writer(p, {}), part.caption)}, mask=None) for p in training]
-    return _Set(f"{specimen}-measured", part, kind, tuple(asked), tuple(told), reader,
+    return _Set(specimen + MEASURED, part, kind, tuple(asked), tuple(told), reader,
                 Pictures(captioned, source.path))  # fmt: skip
 
 
@@ -456,7 +461,7 @@ def _times(before: Sequence[Read], after: Sequence[Read]) -> dict[str, float]:
 
 def _title(one: _Set) -> str:
     """What a set is called on the page."""
-    return f"{one.name} phantoms" if one.phantoms else f"{one.part.kind}, measured"
+    return f"{one.name} phantoms" if one.phantoms else f"{one.name.removesuffix(MEASURED)}, measured"
 
 
 def _about(one: _Set) -> str:
@@ -560,7 +565,7 @@ class _OneSet:
     def _folder_of(self, run: str) -> Path:
         """Where a run is; orders are learnt from phantoms, also for measured images."""
         orders = run in self.recipe.runs and self.recipe.runs[run].learns == "orders"
-        name = self.set.name.removesuffix("-measured") if orders else self.set.name
+        name = self.set.name.removesuffix(MEASURED) if orders else self.set.name
         return self.target / "runs" / f"{name}-{run}"
 
     def _lessons(self, learns: str) -> tuple[Pictures, Pictures | None]:
