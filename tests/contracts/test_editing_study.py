@@ -57,7 +57,11 @@ def small(tmp_path_factory):
     (place / "encoder").mkdir()
     write_images(image_set(phantoms("rock", count=4, size=(96, 96), seed=5)), place / "scans")
     recipe = RECIPE | {"text_encoder": str(tiny_encoder(place / "encoder"))}
-    recipe["specimens"]["rock"] |= {"measured": {"path": "scans"}, "measured_images": 2}
+    recipe["specimens"]["rock"] |= {
+        "measured": {"path": "scans"},
+        "measured_images": 2,
+        "measured_segmentation": "level=90",
+    }
     return recipe, place
 
 
@@ -113,6 +117,8 @@ def test_a_stopped_study_of_editors_goes_on_and_puts_doing_nothing_in_its_place(
     assert told["larger"].caption.startswith("sediment grains separated by pores, porosity")
 
     assert not measured.truth_known
+    assert "90" in measured.segmentation
+    assert "Otsu" in of_phantoms.segmentation
     of_measured = {row.row: row for row in measured.rows}
     assert "truly changes" in of_measured["where"].note
     assert of_measured["where"].succeeded is None

@@ -619,7 +619,10 @@ def _slope(scores: Sequence[EditScore], seed: int, resamples: int) -> Estimate |
     weights = resampling_weights([s.specimen for s in known], resamples, seed, Use.WEIGHTS_OF_EDITS)
     draws = (weights @ (moved * wanted)) / (weights @ wanted**2)
     value = float(moved @ wanted / (wanted @ wanted))
-    return Replicates.around(value, draws, len(known), len(known)).estimate
+    found = Replicates.around(value, draws, len(known), len(known)).estimate
+    if found.high - found.low < 1e-9 * abs(value):  # what rounding leaves of an interval where all moves are alike
+        return found.model_copy(update={"low": value, "high": value})
+    return found
 
 
 def _prompt(

@@ -107,7 +107,8 @@ class EditedSpecimen(RecipePart):
         images: phantoms that are edited, for each prompt.
         measured: measured images that are edited, too; where the folder that ``--images`` names has them.
         measured_images: so many crops of them at most, for each prompt.
-        segmentation: how the phase is told; by default as the kind says.
+        segmentation: how the phase of phantoms is told; by default as the kind says.
+        measured_segmentation: how that of measured images is told; by default as of phantoms.
         descriptors: files of ``evaluation.descriptors`` that are read; by default those of the kind.
     """
 
@@ -121,6 +122,7 @@ class EditedSpecimen(RecipePart):
     measured: FileSource | None = None
     measured_images: int = Field(default=16, ge=2)
     segmentation: str | None = None
+    measured_segmentation: str | None = None
     descriptors: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -393,7 +393,8 @@ def _measured(
     images = images_of(source, recipe.seed, root)
     divided = split(images, crop=part.size, seed=recipe.seed)
     held_out = list(fields(divided.held_out, part.size, 100_000, recipe.seed))
-    reader = Reader(kind, held_out[:_MOST_READ], part.segmentation, part.descriptors)
+    how = part.measured_segmentation or part.segmentation
+    reader = Reader(kind, held_out[:_MOST_READ], how, part.descriptors)
     writer = CaptionWriter(kind, reader.segmentation, held_out[:_MOST_READ])
     asked: list[Asked] = []
     told: list[_Told] = []
@@ -407,8 +408,10 @@ def _measured(
         times = _times(before, after)
         chosen = 0
         for picture, other in beside:
-            read = reader(picture)
-            if chosen == part.measured_images or not math.isfinite(read.get(reading, math.nan)) or not read[reading]:
+            if chosen == part.measured_images:
+                break
+            read, fraction = reader(picture), float(reader.segmentation.phase(picture).mean())
+            if not (LEAST_PHASE <= fraction <= 1 - LEAST_PHASE and math.isfinite(read[reading]) and read[reading]):
                 continue
             now, then = (_said(writer(picture, factors), part.caption) for factors in ({}, times))
             if now == then and _reads(recipe, "caption"):
@@ -430,6 +433,9 @@ def _measured(
     return _Set(specimen + MEASURED, part, kind, tuple(asked), tuple(told), reader,
                 Pictures(captioned, source.path))  # fmt: skip
 
+
+LEAST_PHASE = 0.02
+"""Share that each phase has of a measured field to be edited: of less there is nothing to be changed."""
 
 _MOST_LESSONS = 500
 """Measured fields that a run learns from: each gets a caption of what is measured in it, which takes its time."""
