@@ -35,10 +35,8 @@ from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import fit_segmentation
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Picture
-from morphogen.instructions.triples import KnownTriple, known_triples, pictures_of
+from morphogen.instructions.triples import KnownTriple, known_triples, neighbour, photographed_again, pictures_of
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.phantoms.instruments.camera import Camera
-from morphogen.phantoms.phantom import phantom
 from morphogen.specimens.specimen import specimen as kind_of_specimen
 from morphogen.training.train import train
 
@@ -142,22 +140,6 @@ def noise(picture: Picture, number: int) -> Picture:
     return replace(picture, pixels=drawn.clip(0, 255).round().astype(picture.pixels.dtype))
 
 
-def again(triple: KnownTriple, kind: str, *, other: bool) -> Picture:
-    """The phantom after under other noise; or another window of the specimen before, a measured neighbour.
-
-    A window of a homogeneous specimen is another draw with the same parameters.
-    """
-    told = triple.triple
-    parameters = told.asked_before if other else told.asked_after
-    if other:
-        return phantom(kind, size=SIZE, seed=told.seed + 7, specimen=told.specimen, coupled=True,
-                       parameters=parameters).picture  # fmt: skip
-    scene = phantom(kind, size=SIZE, seed=told.seed, specimen=told.specimen, coupled=True, parameters=parameters,
-                    camera=Camera(blur_px=0, read_noise=0, shot_noise=0, shading=0, offset=0, gain=1))  # fmt: skip
-    pixels = Camera().photograph(scene.picture.grey / 255, "uint8", numpy_generator(told.seed, 2, told.specimen))
-    return replace(told.after.picture, pixels=pixels[None])
-
-
 def sheet(rows: Sequence[Sequence[Picture]], file: Path) -> None:
     """Triples downwards; before, after in truth, and as the run has it across; three pixels for one."""
     lines: list[NDArray[np.uint8]] = []
@@ -201,7 +183,7 @@ def main() -> None:
     orders = [t.triple.instruction for t in held_out]
     read = reader(kind, pairs.before)
     before, truth = read(list(pairs.before)), read(list(pairs.after))
-    neighbours = read([again(t, kind, other=True) for t in held_out])
+    neighbours = read([neighbour(t) for t in held_out])
     made = {
         f"edited, guidance {w:g}": edited(
             folder, pairs.before, orders, {"guidance": w, "image_guidance": given.image_guidance}
@@ -212,7 +194,7 @@ def main() -> None:
         "identity": list(pairs.before),
         "noise": [noise(p, k) for k, p in enumerate(pairs.before)],
         "another image": [*list(pairs.before)[1:], pairs.before[0]],
-        "truth again": [again(t, kind, other=False) for t in held_out],
+        "truth again": [photographed_again(t) for t in held_out],
     }
     table = Table("row", "edit", "n", "right", "size", "of truth", "others", title=f"{kind}, {read.words}")
     record = {}

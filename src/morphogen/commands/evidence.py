@@ -295,13 +295,30 @@ def study(recipe: Path | None, images: Path | None, out: Path | None, only: tupl
           seconds: float | None, go_on: bool, cpu: bool) -> None:  # fmt: skip
     """Compare methods as RECIPE says, at equal budget, and write one HTML page.
 
+    A RECIPE that says 'compares: editors' asks editors for edits whose answer is known; docs/editing_study.md has it.
     Without a RECIPE: three small phantom sets that the program makes itself.
     """
     from morphogen.studies.study import study as run_study
 
     page = run_study(recipe, images=images, folder=out, only=only, seconds=seconds, go_on=go_on, cpu=cpu)
     if is_main_process():
+        _print_if_of_editors(page)
         click.echo(page)
+
+
+def _print_if_of_editors(page: Path) -> None:
+    """A study of editors is summed up in a table; one of methods has too much to say."""
+    import json
+
+    text = page.with_name("study.json").read_text(encoding="utf-8")
+    if "sets" not in json.loads(text):
+        return
+    from rich.console import Console
+
+    from morphogen.report.editing_record import EditingRecord
+    from morphogen.report.terminal import print_edits
+
+    print_edits(EditingRecord.from_json(text), Console())
 
 
 @click.command()

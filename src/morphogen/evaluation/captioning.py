@@ -1,6 +1,8 @@
 """Write captions: what is measured in an image, in the words of its kind of specimen."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from morphogen.evaluation.descriptors.descriptor import Descriptor, Scalar, fitted_descriptor
 from morphogen.evaluation.descriptors.phase_fraction import DESCRIPTOR as PHASE_FRACTION
@@ -9,6 +11,7 @@ from morphogen.evaluation.section import Section
 from morphogen.evaluation.segmentation.segmentation import Segmentation, fit_segmentation
 from morphogen.images.conditions import CAPTION
 from morphogen.images.image_set import ImageSet, Pictures
+from morphogen.images.picture import Picture
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.specimens.specimen import Phrase, Specimen
@@ -47,11 +50,44 @@ def caption(
     return Pictures(told, getattr(images, "name", "images")), found
 
 
-def said(section: Section, kind: Specimen, descriptors: dict[str, Descriptor]) -> str:
-    """The caption of one section."""
+class CaptionWriter:
+    """Writes captions of images of a kind, as they are or as they would be if some readings were other ones.
+
+    Args:
+        kind: of specimen.
+        segmentation: how the phase is told.
+        measured: images to which the descriptors are fitted.
+    """
+
+    def __init__(self, kind: Specimen, segmentation: Segmentation, measured: Sequence[Picture]) -> None:
+        self._kind, self._segmentation = kind, segmentation
+        sections = [Section.of(picture, segmentation) for picture in measured]
+        self._descriptors = {p.descriptor: fitted_descriptor(p.descriptor, sections) for p in kind.wording.phrases}
+
+    def __call__(self, picture: Picture, times: Mapping[str, float] = MappingProxyType({})) -> str:
+        """The caption of an image.
+
+        Args:
+            picture: the image.
+            times: how many times what it is each reading is to be, by its name; 1 where left out.
+        """
+        return said(Section.of(picture, self._segmentation), self._kind, self._descriptors, times)
+
+
+def said(
+    section: Section,
+    kind: Specimen,
+    descriptors: Mapping[str, Descriptor],
+    times: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """The caption of one section, or of one whose readings were so many times what they are."""
     read = {name: dict(describe(section).scalars) for name, describe in descriptors.items()}
     if PHASE_FRACTION.name in read.get("phase_fraction", {}):
         read["phase_fraction"][kind.fraction] = read["phase_fraction"][PHASE_FRACTION.name]
+    for scalars in read.values():
+        for name, scalar in scalars.items():
+            if name in times and scalar.value is not None:
+                scalars[name] = replace(scalar, value=scalar.value * times[name])
     parts = (_phrase(phrase, section, read) for phrase in kind.wording.phrases)
     return ", ".join([kind.wording.subject, *(part for part in parts if part)])
 

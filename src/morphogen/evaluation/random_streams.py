@@ -50,3 +50,5 @@ class Use(IntEnum):
     """Bootstrap of how often a caption or a class was found."""
     GROUPS_OF_CAPTIONS = 47
     """Which images are put to the test together."""
+    WEIGHTS_OF_EDITS = 48
+    """Bootstrap of what editors made of images."""

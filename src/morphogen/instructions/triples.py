@@ -23,9 +23,11 @@ from morphogen.images.image_set import Pictures
 from morphogen.images.labels import LABELS
 from morphogen.images.picture import Picture
 from morphogen.images.triples import AFTER, BEFORE, ReadTriples
-from morphogen.phantoms.edits import Change, Triple, changes_of, triple
+from morphogen.mathematics.randomness import numpy_generator
+from morphogen.phantoms.edits import Change, Triple, changes_of, require_factor, triple
 from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.instruments.instrument import PixelType
+from morphogen.phantoms.phantom import phantom
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_free_folder, write_folder_whole, write_text_whole
@@ -103,6 +105,7 @@ def known_triples(
     dtype: PixelType = "uint8",
     camera: Camera | None = None,
     first: int = 0,
+    factor: float | None = None,
 ) -> list[KnownTriple]:
     """Triples of a kind; number k depends on (seed, k) alone.
 
@@ -116,16 +119,21 @@ def known_triples(
         dtype: "uint8" or "uint16".
         camera: one camera for all.
         first: number of the first.
+        factor: of all of them; any of the grammar's where None.
 
     Raises:
-        Problem: a count below 1, an unknown kind or change, or a window in which the change cannot be shown.
+        Problem: a count below 1, an unknown kind or change, a factor that one never has, or a window in which the
+            change cannot be shown.
     """
     if count < 1:
         raise Problem(f"cannot draw {count} triples", do="ask for at least 1")
-    changes_of(kind, tuple(names))
+    changes = changes_of(kind, tuple(names))
+    if factor is not None:
+        require_factor(changes, factor)  # at once, and not after many attempts
     drawn = partial(
-        triple, kind, seed=seed, names=tuple(names), size=size, spacing_um=spacing_um, dtype=dtype, camera=camera
-    )
+        triple, kind, seed=seed, names=tuple(names), size=size, spacing_um=spacing_um, dtype=dtype, camera=camera,
+        factor=factor,
+    )  # fmt: skip
     numbers = range(first, first + count)
     return [_known(drawn, number, kind) for number in track(numbers, f"Drawing {count} triples")]
 
@@ -149,6 +157,30 @@ def _known(drawn: "partial[Triple]", number: int, kind: str) -> KnownTriple:
     if refused is not None:
         raise refused
     raise Problem(f"no edit of {kind} can be seen in so small a window", do="choose a larger size")
+
+
+_NEIGHBOUR = 7  # seeds further on
+_AGAIN = 41  # purpose of the random streams of a second photograph
+
+
+def neighbour(known: KnownTriple) -> Picture:
+    """Another window of the specimen before: a homogeneous specimen is another draw with the same parameters."""
+    told, picture = known.triple, known.triple.before.picture
+    return phantom(told.kind, size=picture.size, seed=told.seed + _NEIGHBOUR, specimen=told.specimen, coupled=True,
+                   spacing_um=picture.spacing_um[0], parameters=told.asked_before).picture  # fmt: skip
+
+
+def photographed_again(known: KnownTriple) -> Picture:
+    """The phantom after in another photograph by the same camera, a clean scan: same scene, other noise."""
+    told, picture = known.triple, known.triple.after.picture
+    still = Camera(blur_px=0, read_noise=0, shot_noise=0, shading=0, offset=0, gain=1)
+    scene = phantom(told.kind, size=picture.size, seed=told.seed, specimen=told.specimen, coupled=True,
+                    spacing_um=picture.spacing_um[0], dtype="uint16", camera=still,
+                    parameters=told.asked_after).picture  # fmt: skip
+    dtype: PixelType = "uint16" if picture.pixels.dtype == np.uint16 else "uint8"
+    light = numpy_generator(told.seed, _AGAIN, told.specimen)
+    pixels = Camera().photograph(scene.grey / np.iinfo(np.uint16).max, dtype, light)
+    return replace(picture, pixels=pixels[None])
 
 
 def pictures_of(triples: Sequence[KnownTriple]) -> ReadTriples:

@@ -122,6 +122,7 @@ class Triple:
         asked_after: those after.
         seed: of both phantoms, which ``phantom(kind, coupled=True)`` draws again from these.
         specimen: of both.
+        kind: of both.
     """
 
     change: Change
@@ -133,6 +134,7 @@ class Triple:
     asked_after: Mapping[str, float]
     seed: int
     specimen: int
+    kind: str
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -355,6 +357,19 @@ def changes_of(kind: str, names: tuple[str, ...] = ()) -> tuple[Change, ...]:
     return tuple(known[name] for name in names) if names else CHANGES[kind]
 
 
+def require_factor(changes: tuple[Change, ...], factor: float) -> None:
+    """Refuse a factor that one of the changes never has.
+
+    Raises:
+        Problem: it is none of those that its orders tell.
+    """
+    for change in changes:
+        known = sorted({found for _, found in sentences(change)})
+        if factor not in known:
+            told = ", ".join(f"{found:g}" for found in known)
+            raise Problem(f"'{change.name}' never has the factor {factor:g}", do=f"choose one of {told}")
+
+
 def sentences(change: Change) -> Iterator[tuple[str, float]]:
     """Every order of a change that tells no target, with its factor."""
     for amount in change.amounts:
@@ -379,6 +394,7 @@ def triple(
     spacing_um: float | None = None,
     dtype: PixelType = "uint8",
     camera: Camera | None = None,
+    factor: float | None = None,
 ) -> Triple:
     """Triple ``number`` of a kind; it depends on the seed and on its number alone.
 
@@ -392,22 +408,25 @@ def triple(
         spacing_um: side of a pixel; the kind's own where None.
         dtype: "uint8" or "uint16".
         camera: one camera for both; a clean scan where None.
+        factor: of the change, see ``Change``, and an order that tells it; any of the grammar's where None.
 
     Raises:
-        Problem: an unknown kind or change, or a window that is too small for it.
+        Problem: an unknown kind or change, one that never has that factor, or a window that is too small for it.
     """
     found = changes_of(kind, names)
+    if factor is not None:
+        require_factor(found, factor)
     random = numpy_generator(seed, _EDITS, number, attempt)
     change = found[int(random.integers(len(found)))]
     base = {
         name: float(random.uniform(*limits)) for name, limits in sorted({**variation_of(kind), **change.base}.items())
     }
-    told = list(sentences(change))
-    words, factor = told[int(random.integers(len(told)))]
+    told = [one for one in sentences(change) if factor is None or one[1] == factor]
+    words, size_of_change = told[int(random.integers(len(told)))]
     # One in four tells where to, if it can be told.
     target = change.targets[int(random.integers(len(change.targets)))] if change.targets else ""
     to_target = bool(target) and random.random() < 0.25
-    asked = change.parameters(base, factor)
+    asked = change.parameters(base, size_of_change)
     specimen = number + _OTHER * attempt
     before, after = (
         phantom(
@@ -419,7 +438,7 @@ def triple(
     if to_target:
         words = target.format(to=f"{after.parameters[change.target]:.2f}")
     one, other = (_as_triple(drawn, kind, seed, number) for drawn in (before, after))
-    return Triple(change, factor, words, one, other, *asked, seed, specimen)
+    return Triple(change, size_of_change, words, one, other, *asked, seed, specimen, kind)
 
 
 _OTHER = 1_000_000  # specimens further on, of another attempt

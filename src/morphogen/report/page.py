@@ -221,7 +221,7 @@ def write_page(
         _section(
             *_under_titles(s, _pictures_of(s, pictures), exhibits.get(s.name, Exhibits())),
             seed,
-            _free_name(s.name, taken),
+            free_name(s.name, taken),
         )
         for s in record.specimens
     ]
@@ -537,7 +537,7 @@ def png_address(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """A name that can stand in an address and as a file, and is not taken yet."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "specimen"
     candidates = itertools.chain([plain], (f"{plain}-{k}" for k in itertools.count(2)))

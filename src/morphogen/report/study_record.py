@@ -15,15 +15,15 @@ from pydantic import BeforeValidator, JsonValue
 from morphogen.evaluation.records import Comparison, Record, Usefulness
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same value in JSON's types, so that reading it back gives an equal one."""
     match value:
         case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case set() | frozenset():
-            return sorted(_plain(item) for item in value)
+            return sorted(plain(item) for item in value)
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         case None | bool() | int() | float() | str():
@@ -34,7 +34,7 @@ def _plain(value: Any) -> Any:
             raise ValueError(f"{value!r} cannot be written as JSON")
 
 
-Plain = Annotated[dict[str, JsonValue], BeforeValidator(_plain)]
+Plain = Annotated[dict[str, JsonValue], BeforeValidator(plain)]
 """Settings as a person typed them: names to numbers, words, lists and further settings."""
 
 
@@ -145,7 +145,7 @@ class StudyRecord(Record):
 
     def to_json(self) -> str:
         """The record as JSON that ``from_json`` turns into an equal record."""
-        return json.dumps(_plain(self.model_dump()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(plain(self.model_dump()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "StudyRecord":

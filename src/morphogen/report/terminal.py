@@ -22,6 +22,9 @@ from morphogen.evaluation.records import (
     Score,
     Usefulness,
 )
+from morphogen.report.editing_page import headline, ladders, percent
+from morphogen.report.editing_plots import ordinal
+from morphogen.report.editing_record import EditingRecord
 from morphogen.report.notation import number, rounded
 from morphogen.report.verdict import Interval, ratio_to_floor, reading_interval, verdict
 
@@ -165,6 +168,45 @@ def print_pairs(pairs: Sequence[PairedScore], console: Console) -> None:
             str(mean.n_generated),
         )
     console.print(means)
+
+
+def print_edits(record: EditingRecord, console: Console) -> None:
+    """Print what editors made of each set: whether they did what was asked, beside the scores that papers report.
+
+    Args:
+        record: the study.
+        console: where to.
+    """
+    for one in record.sets:
+        comparison, found = one.comparison, ladders(one)
+        table = _table(f"{one.name}: {sum(p.n for p in comparison.prompts)} images, {len(comparison.prompts)} prompts")
+        table.add_column("row", min_width=12, max_width=_NAME, overflow="fold")
+        table.add_column("place", no_wrap=True)
+        table.add_column("succeeded", min_width=13, no_wrap=True)
+        for name in ("did as asked", "held the rest"):
+            table.add_column(name, width=6, justify="right")
+        for ladder in found[:-1]:
+            table.add_column(Text(ladder.title), justify="right", min_width=max(map(len, ladder.title.split())))
+        for row in comparison.rows:
+            style = "" if row.role == "editor" else "dim"
+            if row.succeeded is None or row.obeyed is None or row.held is None:
+                table.add_row(Text(row.row), "", Text(row.note), style=style)
+                continue
+            low, high = (f"{100 * end:.0f}" for end in (row.succeeded.low, row.succeeded.high))
+            papers = (ordinal(ladder, row.row) for ladder in found[:-1])
+            table.add_row(
+                Text(row.row), ordinal(found[-1], row.row), f"{percent(row.succeeded.value)} [{low}, {high}]",
+                percent(row.obeyed.value), percent(row.held.value), *papers, style=style,
+            )  # fmt: skip
+        console.print(table)
+        _item(console, headline(one))
+    _item(
+        console,
+        "Places by edits that succeeded, which did as asked and held the rest, with 95 % intervals; at the right"
+        " places by scores that papers report.",
+    )
+    for note in record.notes:
+        _item(console, note)
 
 
 def print_classification(found: Classification, console: Console, *, each: bool = False) -> None:

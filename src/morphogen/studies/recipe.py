@@ -4,78 +4,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from morphogen.problems import Problem, as_problem
+from morphogen.studies.editing_recipe import EditingRecipe
+from morphogen.studies.parts import Budget, FileSource, PhantomSource, RecipePart, require_file_names
 
 EMBEDDED = Path(__file__).parent / "default.yaml"
 """The comparison on phantoms that needs no data."""
-
-
-class RecipePart(BaseModel):
-    """Frozen, and a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Budget(RecipePart):
-    """What every method gets, the same for all: seconds of training, or images seen."""
-
-    seconds: float | None = Field(default=None, gt=0)
-    images: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "Budget":
-        if (self.seconds is None) == (self.images is None):
-            raise ValueError("either seconds or images")
-        return self
-
-    @property
-    def words(self) -> str:
-        """The budget in words."""
-        if self.seconds is not None:
-            return f"{self.seconds:g} seconds of training for each method"
-        return f"{self.images:,} images seen by each method"
-
-
-class PhantomSource(RecipePart):
-    """Images that the program makes itself.
-
-    Attributes:
-        kind: "rock", "fiber" or "root".
-        count: number of specimens.
-        size: height and width of each in pixels.
-        spacing_um: pixel size; by default that of the kind.
-        parameters: see ``morphogen phantom KIND --help``.
-    """
-
-    kind: str
-    count: int = Field(default=12, ge=2)
-    size: tuple[int, int] = (256, 256)
-    spacing_um: float | None = Field(default=None, gt=0)
-    parameters: dict[str, float] = {}
-
-
-class FileSource(RecipePart):
-    """Images on disk, relative to the folder given with ``--images``.
-
-    Attributes:
-        path: a folder, a volume or an image.
-        files: glob pattern of file names in the folder.
-        axis: axis along which volumes are sliced.
-        specimen_pattern: regular expression that finds the specimen's name in the file name.
-        pixel_size_um: pixel size, where the files don't say it.
-        shrink: whole factor by which the images are made smaller.
-        grey: take the luminance of colour images.
-    """
-
-    path: str
-    files: str = "*"
-    axis: Literal[0, 1, 2] = 0
-    specimen_pattern: str | None = None
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    shrink: int = Field(default=1, ge=1)
-    grey: bool = False
 
 
 class SpecimenRecipe(RecipePart):
@@ -207,20 +143,21 @@ class Recipe(RecipePart):
             seed = given.get("seed", 0)
             if type(seed) is not int or seed < 0:
                 raise ValueError(f"with a seed of {name} that is a whole number from 0 up")
-            if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError("made of names of letters, digits, - and _, for they become folders")
+        require_file_names(methods)
         return methods
 
     @field_validator("specimens")
     @classmethod
     def _file_names(cls, specimens: dict[str, SpecimenRecipe]) -> dict[str, SpecimenRecipe]:
-        for name in specimens:
-            if not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError("made of names of letters, digits, - and _, for they become folders")
+        require_file_names(specimens)
         return specimens
 
 
-def read_recipe(path: Path | str) -> Recipe:
+AnyRecipe = Recipe | EditingRecipe
+"""What a study can be: of methods, or of editors, which says ``compares: editors``."""
+
+
+def read_recipe(path: Path | str) -> AnyRecipe:
     """Read a recipe.
 
     Raises:
@@ -240,13 +177,16 @@ def read_recipe(path: Path | str) -> Recipe:
     return as_recipe(found, str(path))
 
 
-def as_recipe(found: dict[str, Any], where: str) -> Recipe:
+def as_recipe(found: dict[str, Any], where: str) -> AnyRecipe:
     """A recipe from plain data.
 
     Raises:
         Problem: misspelt or impossible; the message names the key.
     """
+    kind: type[BaseModel] = EditingRecipe if "compares" in found else Recipe
     try:
-        return Recipe.model_validate(found)
+        recipe = kind.model_validate(found)
     except ValidationError as error:
-        raise as_problem(error, where, Recipe) from None
+        raise as_problem(error, where, kind) from None
+    assert isinstance(recipe, AnyRecipe)
+    return recipe

@@ -5,8 +5,6 @@ the records as JSON, and the page. A study that was stopped goes on where it was
 """
 
 import json
-import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,29 +26,23 @@ from morphogen.generation.generate import Generation, timed_generation
 from morphogen.generation.translate import require_all_masks_or_none, timed_translation
 from morphogen.images.conditions import Conditions, known_as
 from morphogen.images.cropping import independent_fields, require_masks, require_room
-from morphogen.images.folders import read_images, write_images
+from morphogen.images.folders import write_images
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.splitting import Split, split
 from morphogen.methods.method import ImageShape, Task, method_class, method_settings
-from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
 from morphogen.progress import console, status
 from morphogen.report.page import Exhibits, write_page
 from morphogen.report.study_record import CurvePoint, MethodRecord, SpecimenRecord, StudyRecord
 from morphogen.specimens.specimen import augmentations
 from morphogen.specimens.specimen import specimen as kind_of_specimen
+from morphogen.studies.editing_recipe import EditingRecipe
+from morphogen.studies.editing_study import editing_study
 from morphogen.studies.memory import PeakMemory
-from morphogen.studies.recipe import (
-    EMBEDDED,
-    Budget,
-    FileSource,
-    PhantomSource,
-    Recipe,
-    SpecimenRecipe,
-    as_recipe,
-    read_recipe,
-)
+from morphogen.studies.parts import Budget, PhantomSource
+from morphogen.studies.recipe import EMBEDDED, AnyRecipe, Recipe, SpecimenRecipe, as_recipe, read_recipe
+from morphogen.studies.study_folder import device_in_words, images_of, machine_in_words, study_folder
 from morphogen.training.captions import text_condition
 from morphogen.training.run import Run, command_line
 from morphogen.training.train import (
@@ -63,7 +55,7 @@ from morphogen.training.train import (
     uses_gpu,
 )
 from morphogen.usefulness.usefulness import require_trainable, usefulness
-from morphogen.whole_files import free_folder, new_folder, write_text_whole
+from morphogen.whole_files import write_text_whole
 
 _ANOTHER_SEED, _SOURCE_SEED = (
     7919,
@@ -92,7 +84,7 @@ class _Prepared:
 
 
 def study(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
+    recipe: AnyRecipe | Mapping[str, Any] | Path | str | None = None,
     *,
     images: Path | str | None = None,
     folder: Path | str | None = None,
@@ -101,11 +93,12 @@ def study(
     go_on: bool = False,
     cpu: bool = False,
 ) -> Path:
-    """Compare methods on image sets and write a page.
+    """Compare methods, or editors where the recipe says so, on image sets and write a page.
 
     Args:
         recipe: a recipe or its file; without one, the embedded comparison on phantoms.
-        images: folder to which the recipe's paths are relative; by default the recipe's own folder.
+        images: folder to which the recipe's paths are relative; by default the recipe's own folder. Of editors
+            measured images are edited, too, where it is given.
         folder: where everything goes; by default studies/NAME, numbered if that is taken.
         only: names of specimens, to leave out the others.
         seconds: another budget than the recipe's, in seconds.
@@ -121,6 +114,9 @@ def study(
     """
     started = time.perf_counter()
     read, root, name = _recipe(recipe)
+    if isinstance(read, EditingRecipe):
+        return editing_study(read, name, images=None if images is None else Path(images), folder=folder, only=only,
+                             seconds=seconds, go_on=go_on, cpu=cpu)  # fmt: skip
     read = _narrowed(read, only, seconds)
     state = PartialState(cpu=not uses_gpu(cpu))
     for row in read.methods:
@@ -129,7 +125,7 @@ def study(
         _prepare(specimen, part, read, Path(images) if images is not None else root, cpu)
         for specimen, part in read.specimens.items()
     ]
-    target = _folder(folder, name, read, go_on, state)
+    target = study_folder(folder, name, read, go_on, state)
     where = console() if state.is_main_process else None
     trainings = len(prepared) * len(read.methods)
     if where is not None:
@@ -163,7 +159,7 @@ def study(
         morphogen=morphogen.__version__,
         recipe=read.model_dump(mode="json", exclude_none=True),
         command=command_line(),
-        machine=_machine(cpu, state.num_processes),
+        machine=machine_in_words(cpu, state.num_processes),
         budget=read.budget.words,
         seconds_total=time.perf_counter() - started + earlier,
         specimens=tuple(records),
@@ -179,9 +175,9 @@ def _expected(budget: Budget, trainings: int) -> str:
     return f"{budget.words}: {minutes:.0f} min, and then the comparison"
 
 
-def _recipe(recipe: Recipe | Mapping[str, Any] | Path | str | None) -> tuple[Recipe, Path, str]:
+def _recipe(recipe: AnyRecipe | Mapping[str, Any] | Path | str | None) -> tuple[AnyRecipe, Path, str]:
     """The recipe, the folder that its paths start from, and the study's name."""
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, AnyRecipe):
         return recipe, Path(), "study"
     if isinstance(recipe, Mapping):
         return as_recipe(dict(recipe), "the recipe"), Path(), "study"
@@ -198,7 +194,9 @@ def _narrowed(recipe: Recipe, only: Sequence[str], seconds: float | None) -> Rec
         changed["specimens"] = {name: changed["specimens"][name] for name in only}
     if seconds is not None:
         changed["budget"] = {"seconds": seconds}
-    return as_recipe(changed, "the recipe")
+    narrowed = as_recipe(changed, "the recipe")
+    assert isinstance(narrowed, Recipe)
+    return narrowed
 
 
 def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: bool) -> _Prepared:
@@ -206,7 +204,7 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
     kind = kind_of_specimen(part.kind)
     source = part.phantom or part.images
     assert source is not None
-    images = _images(source, recipe.seed, root)
+    images = images_of(source, recipe.seed, root)
     require_room(images, part.crop)
     if known_as(kind.fraction, part.conditions) is not None and any(picture.mask is None for picture in images):
         images, _ = segment(images, specimen=part.kind, segmentation=part.segmentation)
@@ -218,11 +216,11 @@ def _prepare(name: str, part: SpecimenRecipe, recipe: Recipe, root: Path, cpu: b
         suited = method_class(method).suited(method_settings(method, recipe.settings_of(row)), on_gpu=uses_gpu(cpu))
         method_class(method).sizes(suited).check(method, shape)
     origin = part.source_phantom or part.source_images
-    sources = _images(origin, recipe.seed + _SOURCE_SEED, root) if origin is not None else None
+    sources = images_of(origin, recipe.seed + _SOURCE_SEED, root) if origin is not None else None
     another: dict[str, ImageSet] = {}
     other = part.another_phantom or part.another_images
     if other is not None:
-        others = _images(other, recipe.seed + _ANOTHER_SEED, root)
+        others = images_of(other, recipe.seed + _ANOTHER_SEED, root)
         label = f"another {other.kind}" if isinstance(other, PhantomSource) else f"another: {others.specimens[0]}"
         require_room(others, part.crop)
         another[label] = others
@@ -284,53 +282,6 @@ def _require_evaluation(divided: Split, another: Mapping[str, ImageSet], part: S
         recipe.evaluation.features, segmentation, recipe.evaluation.inception, recipe.evaluation.download_inception
     )
     diversity_measures(recipe.evaluation.features, part.crop)
-
-
-def _images(source: PhantomSource | FileSource, seed: int, root: Path) -> Pictures:
-    if isinstance(source, PhantomSource):
-        made = phantoms(
-            source.kind,
-            count=source.count,
-            size=source.size,
-            seed=seed,
-            spacing_um=source.spacing_um,
-            parameters=source.parameters,
-        )
-        return image_set(made)
-    return read_images(
-        root / source.path,
-        files=source.files,
-        axis=source.axis,
-        specimen_pattern=source.specimen_pattern,
-        pixel_size_um=source.pixel_size_um,
-        shrink=source.shrink,
-        grey=source.grey,
-    )
-
-
-def _folder(folder: Path | str | None, name: str, recipe: Recipe, go_on: bool, state: PartialState) -> Path:
-    """The study's folder: a new one with the recipe in it, or the one to go on with."""
-    written = recipe.model_dump(mode="json", exclude_none=True)
-    if go_on:
-        if folder is None:
-            raise Problem("it is not said which study to go on with", do="name its folder")
-        target = Path(folder)
-        try:
-            kept = json.loads((target / "recipe.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise Problem(
-                f"{target} holds no study to go on with",
-                do="name the folder of one that was stopped, or start a new one",
-            ) from None
-        if kept != written:
-            raise Problem(f"{target} was started with another recipe", do="choose another folder")
-        return target
-    target = Path(folder) if folder is not None else free_folder(Path("studies") / name)
-    with state.main_process_first():
-        if state.is_main_process:
-            new_folder(target, "the study")
-            write_text_whole(target / "recipe.json", json.dumps(written, indent=1))
-    return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,24 +423,10 @@ def _method_record(row: str, trained: _Trained, seconds_per_image: float, cpu: b
         steps=int(counters["step"]),
         peak_memory_mib=trained.peak_memory_mib,
         seconds_per_image=seconds_per_image,
-        device=_device(cpu),
+        device=device_in_words(cpu),
         note=trained.note,
         curve=tuple(
             CurvePoint(seconds=line["seconds"], images_seen=line["images_seen"], losses=line["losses"])
             for line in trained.run.progress()
         ),
-    )
-
-
-def _device(cpu: bool) -> str:
-    if uses_gpu(cpu):
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"
-
-
-def _machine(cpu: bool, processes: int) -> str:
-    many = f", {processes} processes" if processes > 1 else ""
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_device(cpu)}{many},"
-        f" Python {platform.python_version()}, torch {torch.__version__}"
     )
