@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from morphogen.phantoms.camera import Camera
+from morphogen.phantoms.instruments.camera import Camera
 
 from morphogen.evaluation.edits import (
     Asked,
