@@ -6,7 +6,8 @@ with the vectors z_i of the image, z_t of a caption of what it is to show and z_
 (``mathematics.spherical``). The noise x_T that the run, told z_i, makes the image from stays as it is, so that what
 neither vector speaks of stays too. The run need not read captions: CLIP does.
 
-The paper turns by a quarter to a half of the way. Where nothing says what the image shows, z_d = z_t, as in the paper.
+The paper turns by a quarter to a half of the way. Where nothing says what the image shows, z_d = z_t, which the paper
+found to do as well.
 """
 
 from collections.abc import Sequence

@@ -10,8 +10,8 @@ the deterministic sampler makes the image from (DDIM inversion, told z_i), and h
 
 What has changed between variations, and what has stayed, says what CLIP holds of an image and what it does not.
 
-Each image gets one variation; another seed gives another. The whole image is drawn anew. Deviations: the paper has no
-eta = 1 from noise alone, and draws at 64 pixels and lets two further models make it larger.
+Each image gets one variation; another seed gives another. The whole image is drawn anew. Deviations: at strength 1 the
+sampler is the run's own, from noise alone; and there are no further models that make the image larger.
 """
 
 from collections.abc import Sequence
