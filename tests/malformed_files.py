@@ -778,6 +778,8 @@ def folders() -> Iterator[Case]:
             lambda p, o: (p / "masks" / "good.png").write_bytes(good(".png")[:500]),
         ),
     )
+    for name, place in {"missing": "there.raw", "nul": "a\0b", "itself": "a.mhd", "long": "a" * 5000}.items():
+        yield case(f"data {name}", text("a.mhd", _META.replace("LOCAL", place)))
     yield case("nothing", lambda place, outside: (place / "good.png").unlink())
     yield case("only text", lambda place, outside: (place / "good.png").rename(place / "a.txt"))
     yield case("no numbers", lambda p, o: tifffile.imwrite(p / "a.tif", np.full((9, 9), np.nan, np.float32)))

@@ -8,6 +8,7 @@ A format is a module with ``EXTENSIONS`` and ``read(path, axis)``. It may have m
 - ``open_volume(path, inside)``, which reads blocks without loading the whole;
 - ``FOLDERS``, if its files are folders;
 - ``parts(path)``, other files that belong to one;
+- ``HEADERLESS``, if its files may belong to the header of another format, and are then no images of their own;
 - ``stored_type(path)``, the type of number in a file, where ``open_volume`` gives nothing that has it as ``stored``.
 """
 

@@ -204,7 +204,7 @@ def _files_of(path: Path, root: Path, files: str) -> list[Path]:
         if file.is_symlink():
             _require_within(file, root)
     parts = {part.resolve() for file in found for part in _parts(file)}
-    found = [file for file in found if file.resolve() not in parts] if parts else found
+    found = [f for f in found if not (getattr(format_of(ending_of(f)), "HEADERLESS", False) and f.resolve() in parts)]
     if not found and folder == path == root:
         below = sorted(f for f in path.iterdir() if f.is_dir() and f.name != "masks" and not f.name.startswith("."))
         for place in below:
@@ -223,9 +223,9 @@ def _parts(file: Path) -> list[Path]:
     """Files that belong to a header and are no images of their own; a damaged header is told of where it is read."""
     try:
         parts: list[Path] = getattr(format_of(ending_of(file)), "parts", lambda _: [])(file)
-    except (UnreadableImageError, OSError):
+        return [part for part in parts if part.is_file()]
+    except (UnreadableImageError, OSError, ValueError):
         return []
-    return parts
 
 
 def _require_printable(name: Path) -> None:

@@ -23,6 +23,7 @@ from morphogen.problems import as_problem
 EXTENSIONS = (".raw",)
 PIXEL_TYPES = NUMBERS
 SEVERAL_FILES = EXTENSIONS
+HEADERLESS = True
 
 _HEADERS = (".json", ".yaml", ".yml", ".txt")
 _HEADER_AT_MOST = 2**16
