@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from morphogen.instructions.triples import write_triples
     from morphogen.phantoms.phantom import image_set
     from morphogen.phantoms.phantom import phantoms as make_phantoms
+    from morphogen.phantoms.volumes import volumes as make_volumes
+    from morphogen.phantoms.volumes import write_volumes
     from morphogen.report.describe import describe
     from morphogen.review.making import new_review
     from morphogen.review.results import review_results
@@ -69,6 +71,7 @@ __all__ = [
     "lora",
     "make_phantoms",
     "make_triples",
+    "make_volumes",
     "mix",
     "new_review",
     "open_image_text",
@@ -87,6 +90,7 @@ __all__ = [
     "translate",
     "write_images",
     "write_triples",
+    "write_volumes",
 ]
 
 _CALLS = {
@@ -110,6 +114,7 @@ _CALLS = {
     "lora": ("morphogen.training.lora", "lora"),
     "make_phantoms": ("morphogen.phantoms.phantom", "phantoms"),
     "make_triples": ("morphogen.instructions.triples", "known_triples"),
+    "make_volumes": ("morphogen.phantoms.volumes", "volumes"),
     "mix": ("morphogen.generation.latent_space", "mix"),
     "new_review": ("morphogen.review.making", "new_review"),
     "open_image_text": ("morphogen.training.image_text", "open_image_text"),
@@ -128,6 +133,7 @@ _CALLS = {
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),
     "write_triples": ("morphogen.instructions.triples", "write_triples"),
+    "write_volumes": ("morphogen.phantoms.volumes", "write_volumes"),
 }
 
 

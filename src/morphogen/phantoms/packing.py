@@ -104,7 +104,8 @@ def rattled(centres: Floats, room: Room, contact: Contact, generator: np.random.
     """Centres after a while of thermal motion, from which a pack can be pressed more densely than from chance.
 
     Soft bodies move by Newton's equations at constant kinetic energy, dents being a few per cent of a radius. It takes
-    equal spheres that stand at 0.60 to packs of 0.64; a crystal would need far longer to grow.
+    equal spheres that stand at 0.60 to packs of 0.64, whose pair correlation has peaks at sqrt(3) and 2 diameters and,
+    unlike that of a crystal, none at sqrt(2).
     """
     pairs = _Pairs(centres, room, contact, 0.0)
     v = generator.standard_normal(centres.shape)

@@ -39,9 +39,9 @@ from morphogen.phantoms.phantom import (
 from morphogen.phantoms.sections import TEXTURE
 from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
-from morphogen.whole_files import require_space, write_folder_whole, write_text_whole, write_whole
+from morphogen.whole_files import require_free_folder, require_space, write_folder_whole, write_text_whole, write_whole
 
-BYTES_A_VOXEL = 60  # at most at one time: a field and its transforms on a larger torus, or gauge, owner and labels
+BYTES_A_VOXEL = 80  # at most at one time: a field and its transforms on a larger torus, or gauge, owner and labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +154,7 @@ def volumes(
     ]  # fmt: skip
 
 
-def write_volumes(drawn: Sequence[Callable[[], Volume]], folder: Path, *, masks_only: bool = False) -> str:
+def write_volumes(drawn: Sequence[Callable[[], Volume]], folder: Path | str, *, masks_only: bool = False) -> str:
     """Write volumes as TIFF stacks that ImageJ shows with type, scale and unit.
 
     ``images/`` holds what a scan shows, ``masks/`` the phase of interest (0 and 255), ``labels/`` the materials by
@@ -174,6 +174,7 @@ def write_volumes(drawn: Sequence[Callable[[], Volume]], folder: Path, *, masks_
         Problem: as ``volume``, no room, or no right to write.
     """
     captions: list[str] = []
+    place = require_free_folder(Path(folder), "the volumes")
 
     def fill(made: Path) -> None:
         for name in ("images", "masks", "labels", "geometry"):
@@ -182,7 +183,7 @@ def write_volumes(drawn: Sequence[Callable[[], Volume]], folder: Path, *, masks_
         for index, draw in enumerate(drawn):
             one, name = draw(), f"{index:04d}"
             if not index:
-                require_space(folder, len(drawn) * (one.pixels.nbytes + 2 * one.mask.nbytes), "writing volumes")
+                require_space(place, len(drawn) * (one.pixels.nbytes + 2 * one.mask.nbytes), "writing volumes")
             mask = 255 * one.mask.astype(np.uint8)
             files = {"images": mask if masks_only else one.pixels, "masks": mask, "labels": one.solid.labels}
             for where, values in files.items():
@@ -192,7 +193,7 @@ def write_volumes(drawn: Sequence[Callable[[], Volume]], folder: Path, *, masks_
             captions.append(one.solid.caption)
         write_text_whole(made / "parameters.json", json.dumps({"volumes": entries}, indent=1, allow_nan=False))
 
-    write_folder_whole(folder, fill)
+    write_folder_whole(place, fill)
     return captions[0]
 
 

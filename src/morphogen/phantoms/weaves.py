@@ -19,7 +19,7 @@ these follow exactly (E the complete elliptic integral): the crimp, arc length o
 the share of the volume in plies of height H, pi w t / (2 p H), by which the asked share sets H; and the orientation
 tensor, diagonal, by volume: along warp and weft 1 / (2 sqrt(1 + a^2)) each, and through the thickness the rest.
 
-Each ply is moved by chance in its plane. Voids and cracks are those of ``flaws``; cracks run along the weft.
+Each ply is moved by chance in its plane. Voids and cracks are those of ``flaws``, along the weft.
 """
 
 import math
@@ -69,7 +69,7 @@ class Settings(CompositeSettings):
         Field(ge=0.01, le=1e6, description="of the waves of the tows, micrometres; else as touching needs"),
     ] = None
     void_diameter_um: Annotated[
-        float, Field(ge=0.01, le=1e6, description="diameter of the voids across the warp, micrometres")
+        float, Field(ge=0.01, le=1e6, description="diameter of the voids across the weft, micrometres")
     ] = 80.0
     crack_length_um: Annotated[
         float, Field(ge=0.01, le=1e7, description="length of a crack across the weft, micrometres")
