@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from morphogen.phantoms.instruments.camera import Camera
 
 from morphogen.evaluation.edits import (
     Asked,
@@ -22,6 +21,7 @@ from morphogen.evaluation.edits import (
 from morphogen.evaluation.similarities.similarity import similarity
 from morphogen.instructions.triples import known_triples, neighbour, photographed_again
 from morphogen.phantoms.edits import triple
+from morphogen.phantoms.instruments.camera import Camera
 from morphogen.problems import Problem
 from morphogen.report.editing_page import doing_nothing, headline
 from morphogen.report.editing_record import EditedSetRecord
