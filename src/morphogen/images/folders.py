@@ -460,7 +460,7 @@ def _read_planes(file: Path, axis: int, inside: str | None = None) -> list[Plane
 def _kept_on_disk(files: Sequence[Path], inside: str | None) -> dict[Path, VolumeFile]:
     """Those of the files of a set that stay on disk, opened: all that can, where the whole is large; else none."""
     able = [file for file in files if hasattr(format_of(ending_of(file)), "open_volume")]
-    if sum(stored_bytes(file) for file in able) * _MOST_COMPRESSED <= IN_MEMORY_BYTES:
+    if sum(stored_bytes(part) for file in able for part in (file, *_parts(file))) * _MOST_COMPRESSED <= IN_MEMORY_BYTES:
         return {}
     opened = {file: VolumeFile(file, format_of(ending_of(file)), inside) for file in able}
     return opened if sum(volume.nbytes for volume in opened.values()) > IN_MEMORY_BYTES else {}

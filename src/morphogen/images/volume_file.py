@@ -126,6 +126,7 @@ class VolumeFile:
         self.path, self.inside = path, inside
         try:
             self._volume: Volume = module.open_volume(path, inside)
+            self._files = [path, *getattr(module, "parts", lambda _: [])(path)]
         except PermissionError:
             raise Problem(f"{path} may not be read", do="ask for the right to read it") from None
         except UnreadableImageError as error:
@@ -192,12 +193,12 @@ class VolumeFile:
         with self._lock:
             if key in self._found:
                 return self._found[key]
-            state = _state_of(self.path)
+            state = _state_of(*self._files)
             place = _place(self.path, self.inside, state, key)
             found = _cached(place) if size >= KEPT_FROM_BYTES else None
             if found is None:
                 found = self._pass(box, whole=whole)
-                if size >= KEPT_FROM_BYTES and state == _state_of(self.path):
+                if size >= KEPT_FROM_BYTES and state == _state_of(*self._files):
                     _cache(place, found)
             if size >= KEPT_FROM_BYTES:
                 self._found[key] = found
@@ -266,12 +267,10 @@ class _State:
     changed_ns: int
 
 
-def _state_of(path: Path) -> _State:
-    """Of a folder that is one volume: the sum of sizes, and the last change, of all files in it."""
-    if not path.is_dir():
-        of_file = path.stat()
-        return _State(of_file.st_size, of_file.st_mtime_ns)
-    found = [os.stat(Path(folder) / name) for folder, _, names in os.walk(path) for name in names]
+def _state_of(*paths: Path) -> _State:
+    """Of several files, or of all files in a folder that is one volume: the sum of sizes, and the last change."""
+    inside = [Path(f) / name for path in paths if path.is_dir() for f, _, names in os.walk(path) for name in names]
+    found = [os.stat(path) for path in (*inside, *(path for path in paths if not path.is_dir()))]
     return _State(sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0))
 
 
