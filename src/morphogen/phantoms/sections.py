@@ -50,8 +50,6 @@ def section(
     texture = gaussian_filter(stream(source, "texture").standard_normal(size), 1.5) * (2 * math.sqrt(math.pi) * 1.5)
     filled = np.clip(1 - (kinds == 0).reshape(size[0], FINER, size[1], FINER).mean((1, 3)), 0, 1)
     parameters = {**fine.parameters, fraction: float(labels.mean())}
+    reflectance = np.clip(grey + TEXTURE * texture * filled, 0, 1)
     materials = kinds[FINER // 2 :: FINER, FINER // 2 :: FINER]
-    return Scene(
-        np.clip(grey + TEXTURE * texture * filled, 0, 1), labels, parameters, caption(parameters), materials,
-        fine.materials,
-    )  # fmt: skip
+    return Scene(reflectance, labels, parameters, caption(parameters), materials, fine.materials)

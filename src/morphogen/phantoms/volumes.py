@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from morphogen.images.picture import Label
 from morphogen.mathematics.randomness import Source, numpy_generator
 from morphogen.phantoms.instruments.camera import Camera
-from morphogen.phantoms.instruments.instrument import Instrument, PixelType
+from morphogen.phantoms.instruments.instrument import Instrument, PixelType, Seen
 from morphogen.phantoms.instruments.tomograph import Tomograph
 from morphogen.phantoms.phantom import (
     CAMERA,
@@ -54,7 +54,7 @@ class Volume:
         mask: ``(depth, height, width)``, true in the phase of interest.
         kind: of phantom.
         specimen: its name, as of a 2-D phantom.
-        recorded: what the instrument recorded, such as its grey scale.
+        recorded: what its instrument recorded, such as the grey scale.
     """
 
     solid: Solid
@@ -102,8 +102,7 @@ def volume(
         specimen: running number of the specimen under this seed, from 0.
         spacing_um: side of a voxel; the kind's own where None.
         dtype: "uint8" or "uint16".
-        camera: a tomograph, which projects and reconstructs the solid; or a camera, for its blur, noise and grey scale
-            without its shading; a clean scan's where None.
+        camera: a camera's blur, noise and grey scale without its shading, or a tomograph; a clean scan where None.
         parameters: parameters of the kind, as a mapping.
         more: the same, as keywords.
 
@@ -117,8 +116,24 @@ def volume(
     check_window(kind, (min(shape), max(shape)), seed, specimen, spacing, dtype)
     _require_memory(shape)
     solid = module.solid(settings, shape, spacing, numpy_generator(seed, GEOMETRY, specimen))
-    pixels, recorded = _seen(solid, module, camera or Camera(), dtype, (seed, CAMERA, specimen))
-    return Volume(solid, pixels, solid.mask(module.PHASE), kind, f"{kind}-{seed}-{specimen:02d}", recorded)
+    seen = _seen(solid, module, camera or Camera(), dtype, seed, specimen)
+    return Volume(solid, seen.pixels, solid.mask(module.PHASE), kind, f"{kind}-{seed}-{specimen:02d}", seen.recorded)
+
+
+def _seen(solid: Solid, module: SolidKind, camera: Instrument, dtype: PixelType, seed: int, specimen: int) -> Seen:
+    """What an instrument makes of a solid, ``(depth, height, width)``."""
+    if isinstance(camera, Tomograph):
+        return camera.scan(solid, dtype, numpy_generator(seed, CAMERA, specimen))
+    if not isinstance(camera, Camera):
+        raise Problem(f"a volume has no {camera.takes}", do="see it through the camera or the tomograph")
+    optics = camera.model_copy(update={"shading": 0.0})
+    grey = _reflectance(solid, module, numpy_generator(seed, CAMERA, specimen, 0))
+    if optics.blur_px:
+        gaussian_filter1d(grey, optics.blur_px, axis=0, output=grey, mode="reflect")
+    pixels = np.empty(solid.labels.shape, dtype=dtype)
+    for index, layer in enumerate(grey):  # within a layer the camera blurs
+        pixels[index] = optics.photograph(layer, dtype, numpy_generator(seed, CAMERA, specimen, 1 + index))
+    return Seen(pixels)
 
 
 def volumes(
@@ -207,8 +222,8 @@ def _entry(one: Volume, name: str) -> dict[str, object]:
         "spacing_um": one.solid.spacing_um,
         "materials": {material: label for label, material in enumerate(one.solid.materials, start=1)},
         "fractions": dict(one.solid.fractions()),
+        "instrument": dict(one.recorded),
         "parameters": {key: value if math.isfinite(value) else None for key, value in one.solid.parameters.items()},
-        "recorded": dict(one.recorded),
     }
 
 
@@ -221,25 +236,6 @@ def _write_stack(values: NDArray[np.generic], spacing_um: float, path: Path) -> 
 def _write_geometry(geometry: Mapping[str, NDArray[np.float64]], path: Path) -> None:
     with open(path, "wb") as file:
         np.savez_compressed(file, **{name.replace(" ", "_"): values for name, values in geometry.items()})  # type: ignore[arg-type]
-
-
-def _seen(
-    solid: Solid, module: SolidKind, camera: Instrument, dtype: PixelType, key: tuple[int, int, int]
-) -> tuple[NDArray[np.generic], Mapping[str, Label]]:
-    """What an instrument makes of a solid, ``labels.shape``, and what it records."""
-    if isinstance(camera, Tomograph):
-        seen = camera.scan(solid, dtype, numpy_generator(*key))
-        return seen.pixels, seen.recorded
-    if not isinstance(camera, Camera):
-        raise Problem(f"an {type(camera).takes} shows a face, and no volume", do="see it through the tomograph")
-    optics = camera.model_copy(update={"shading": 0.0})
-    grey = _reflectance(solid, module, numpy_generator(*key, 0))
-    if optics.blur_px:
-        gaussian_filter1d(grey, optics.blur_px, axis=0, output=grey, mode="reflect")
-    pixels = np.empty(solid.labels.shape, dtype=dtype)
-    for index, layer in enumerate(grey):  # within a layer the camera blurs
-        pixels[index] = optics.photograph(layer, dtype, numpy_generator(*key, 1 + index))
-    return pixels, MappingProxyType({})
 
 
 def _reflectance(solid: Solid, module: SolidKind, generator: np.random.Generator) -> NDArray[np.float32]:
