@@ -9,7 +9,8 @@ The network sees x / sqrt(1 + sigma^2), of variance 1, and 100 log sigma. On tha
 b = sigma a, predicting v is the preconditioning of Karras et al. 2022 (arXiv:2206.00364), table 1, up to its sign:
 D = a (a x) - b v. Its plain squared error is their loss, with their weighting. Their levels of training, log sigma of
 mean -0.5 and deviation 1.2 for images of variance 1, lie too low for textures: where pores go is decided at several
-times the images' spread, and with 1.0 and 1.5 a carbonate came out nearer at equal training (docs/results.md).
+times the images' spread, and with 1.0 and 1.5 a carbonate came out nearer at equal training (docs/results.md). The
+levels are weighed by an error that is learnt for each (``networks.level_uncertainty``), which was nearer again.
 
     L = E w(sigma) || network(a x, 100 log sigma) - (p x_0 + q n) ||^2    (p, q: ``mathematics.prediction_targets``)
 """
@@ -81,7 +82,7 @@ class DenoisingSettings(MethodSettings):
     highest_noise: float = Field(default=80.0, gt=0, description="highest noise level, where sampling starts")
     predicts: Target = Field(default="v", description="what the network predicts")
     weighting: Literal["plain", "min_snr", "learned"] = Field(
-        default="plain",
+        default="learned",
         description="of the levels in the loss: the prediction's own squared error, Min-SNR, or all alike, by an error"
         " of each level that is learnt",
     )
