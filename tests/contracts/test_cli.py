@@ -434,7 +434,7 @@ def ask(*words: str | Path) -> None:
     cli.main([str(word) for word in words], standalone_mode=False)
 
 
-def test_every_command_is_a_python_call_and_stands_in_the_readme(request):
+def test_every_command_is_a_python_call_and_stands_in_the_docs(request):
     """The calls stay what they are when the folders of the package have been imported."""
     other = {"phantom": "make_phantoms", "triples": "make_triples", "asked": "asked_and_given"}
     other |= {"audit": "audit_metrics", "review": "new_review"}
@@ -449,7 +449,8 @@ def test_every_command_is_a_python_call_and_stands_in_the_readme(request):
     )
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    readme = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
+    written = [request.config.rootpath / name for name in ("README.md", "docs/commands.md")]
+    readme = "".join(path.read_text(encoding="utf-8") for path in written)
     for command in set(COMMANDS) - {
         "methods",
         "editors",
