@@ -146,7 +146,7 @@ def test_it_waits_as_long_as_it_is_asked_to(server, tmp_path):
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
-        ("/none", {}, r"it is not there \(HTTP 404\): download it by hand from PAGE and give it with --from"),
+        ("/none", {}, r"it is not there \(HTTP 404\): download it by hand from PAGE, then give it to the fetch"),
         ("/account", {}, r"it needs an account \(HTTP 401\)"),
         ("/page.html", {}, "gave a web page and no data"),
         ("/hidden", {}, "gave a web page and no data"),

@@ -91,7 +91,7 @@ def download(
             or there is no room. What has come so far stays where more of it can come later.
     """
     part, state = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.part.json")
-    by_hand = f"download it by hand from {page} and give it with --from" if page else "try again later"
+    by_hand = f"download it by hand from {page}, then give it to the fetch" if page else "try again later"
     tries, pause = 0, FIRST_WAIT_S
     while True:  # each failure without progress is one try
         before = part.stat().st_size if part.exists() else 0

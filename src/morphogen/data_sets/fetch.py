@@ -97,7 +97,7 @@ def fetch(
         wanted = ", ".join(f.name for f in described.files)
         raise Problem(
             f"'{name}' cannot be fetched: {described.by_hand}",
-            do=f"download {wanted} from {described.page}, then give it: morphogen fetch {name} --from FILE",
+            do=f"download {wanted} from {described.page}, then fetch {name} from that file",
         )
     if given is not None and not given.is_file():
         raise Problem(f"there is no file {given}", do="check the path")
@@ -271,20 +271,20 @@ def _source_in(folder: Path, name: str) -> Source | None:
         Problem: it holds something else.
     """
     if folder.is_file():
-        raise Problem(f"{folder} is a file", do="name a folder with --out")
+        raise Problem(f"{folder} is a file", do="name a new folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     file = folder / SOURCE
     if not file.is_file():
         if (folder / DOWNLOADS).is_dir() and all(f.name == DOWNLOADS for f in folder.iterdir()):
             return None  # begun, and nothing is whole yet
-        raise Problem(f"{folder} holds something else already", do="name another folder with --out")
+        raise Problem(f"{folder} holds something else already", do="name another folder")
     try:
         found = Source.model_validate_json(file.read_text(encoding="utf-8"))
     except (ValidationError, OSError, UnicodeDecodeError):
         raise Problem(f"{file} is no record of a fetched set", do="remove the folder, or name another") from None
     if found.name != name:
-        raise Problem(f"{folder} holds '{found.name}'", do="name another folder with --out")
+        raise Problem(f"{folder} holds '{found.name}'", do="name another folder")
     return found
 
 

@@ -116,7 +116,7 @@ def new_review(
             raise Problem(
                 f"{wanted[name]} images of {name} are needed, each for one question, and {len(of_set)} of"
                 f" {size[0]} x {size[1]} fit into it",
-                do="give more images, fewer --questions or a smaller --size",
+                do="give more images, ask fewer questions, or show smaller fields",
             )
     pipeline = Pipeline.of(
         cut["measured"], grey_scale(p for stack in cut["measured"] for p in stack), list(cut.values())

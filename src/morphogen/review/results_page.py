@@ -57,7 +57,7 @@ def read_evidence(folder: Path) -> tuple[Comparison, ...]:
     try:
         record = StudyRecord.from_json(file.read_text(encoding="utf-8"))
     except OSError:
-        raise Problem(f"there is no evidence in {folder}", do="give a folder that 'evaluate --out' wrote") from None
+        raise Problem(f"there is no evidence in {folder}", do="give a folder that an evaluation wrote") from None
     except (ValidationError, ValueError):
         raise Problem(f"{file} is not evidence that this version reads", do="evaluate again") from None
     return tuple(specimen.comparison for specimen in record.specimens)
@@ -98,7 +98,7 @@ def with_section(page: str, section: str) -> str:
         page = before + rest.partition(END)[2]
     at = page.rfind("</main>")
     if at < 0:
-        raise Problem("the page of the evidence has no place for the review", do="write it anew with 'evaluate --out'")
+        raise Problem("the page of the evidence has no place for the review", do="write it anew by an evaluation")
     return f"{page[:at]}{BEGIN}\n{section}\n{END}\n{page[at:]}"
 
 

@@ -294,7 +294,7 @@ def serve(
     if (address or not local) and len(token) < SHORTEST_TOKEN:
         raise Problem(
             f"{address or host} can be reached by other machines",
-            do=f"give a --token of {SHORTEST_TOKEN} or more letters, which every address will begin with",
+            do=f"give a token of {SHORTEST_TOKEN} or more letters, which every address will begin with",
         )
     if token and not all(c.isalnum() or c in "-_" for c in token):
         raise Problem("the token has other signs than letters, digits, - and _", do="choose another")
@@ -307,7 +307,7 @@ def serve(
         listening = socket.create_server((host, port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         lock.close()
-        raise Problem(f"cannot listen at {host}, port {port} ({error})", do="choose another --port or --host") from None
+        raise Problem(f"cannot listen at {host}, port {port} ({error})", do="choose another port or host") from None
     try:
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host

@@ -50,13 +50,13 @@ def require_one_kind(sets: Mapping[str, ImageSet]) -> None:
             if picture.channels != one.channels:
                 raise Problem(
                     f"{first_name} has {one.channels} channels and {name} {picture.channels}",
-                    do="read both with --grey",
+                    do="read both in grey",
                 )
             same = np.isclose(picture.spacing_um, one.spacing_um, rtol=1e-3, equal_nan=True)
             if not same.all():
                 raise Problem(
                     f"a pixel of {first_name} measures {_length(one)} and one of {name} {_length(picture)}",
-                    do="shrink one set, or give --pixel-size where it is unknown",
+                    do="shrink one set, or give the pixel size where it is unknown",
                 )
 
 
@@ -89,7 +89,7 @@ def stacks(images: ImageSet, size: tuple[int, int], slices: int, count: int, see
     if not runs:
         raise Problem(
             f"{getattr(images, 'name', 'a set')} has no volume with {slices} consecutive slices",
-            do="give volumes, or fewer --slices",
+            do="give volumes, or show fewer slices",
         )
     by_first = {(p.origin.specimen, p.origin.source, p.origin.slice): run for run in runs for p in run[:1]}
     found = []
