@@ -74,6 +74,7 @@ def test_who_does_what_was_asked_is_first_and_who_does_nothing_last(comparison):
     assert rows["does it"].succeeded.low == pytest.approx(1 - (1 - 0.025 ** (1 / 8)))  # Clopper-Pearson of eight hits
     assert rows["does it"].of_wanted.value == pytest.approx(1, abs=0.05)
     assert rows["identity"].succeeded.value == rows["identity"].right.value == rows["identity"].of_wanted.value == 0
+    assert rows["identity"].obeyed.value == 0
     assert rows["another"].succeeded.value < 0.5
     ssim = {name: row.papers[0].estimate.value for name, row in rows.items() if row.papers}
     assert max(ssim, key=ssim.get) == "identity"
