@@ -444,7 +444,7 @@ def test_a_fuzz_from_the_own_description_finds_no_fault(study, made):
         ({"generated": {"measured": noise_set("other", 9)}}, "another name"),
         ({"generated": {"same": noise_set("measured", 20)}}, "share an image"),
         ({"generated": {"deep": noise_set("deep", 9, dtype="uint16")}}, "uint16"),
-        ({"generated": {"colour": noise_set("colour", 9, channels=3)}}, "--grey"),
+        ({"generated": {"colour": noise_set("colour", 9, channels=3)}}, "read both in grey"),
         ({"raters": ["Ada", "Ada"]}, "name of his own"),
         ({"slices": 4}, "consecutive slices"),
     ],
