@@ -262,7 +262,9 @@ def _require_rows(recipe: EditingRecipe, root: Path, cpu: bool) -> None:
         if kind_of_editor.model and not (asked.run or asked.model):
             raise Problem(f"'{row}': {editor} works with {kind_of_editor.model}", do="name a run, or a model")
         if asked.model and not (root / asked.model).is_dir():
-            raise Problem(f"'{row}': there is no folder {root / asked.model}", do="check the path, and the folder of images")
+            raise Problem(
+                f"'{row}': there is no folder {root / asked.model}", do="check the path, and the folder of images"
+            )
         learns = "orders" if "words" in kind_of_editor.needs else "captions"
         if asked.run and recipe.runs[asked.run].learns != learns:
             raise Problem(f"'{row}': {editor} works with a run that learns {learns}", do="name such a run")
