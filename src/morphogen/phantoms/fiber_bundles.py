@@ -42,8 +42,7 @@ from morphogen.phantoms.flaws import (
     open_flaws,
 )
 from morphogen.phantoms.packing import Room, pack
-from morphogen.phantoms.phantom import Scene
-from morphogen.phantoms.sections import section
+from morphogen.phantoms.sections import section_of
 from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
 
@@ -85,19 +84,6 @@ class Settings(CompositeSettings):
     inclination_deg: Annotated[
         float, Field(ge=0, le=90, description="angle of the axis from depth: 0 cross-section, 90 along the width")
     ] = 0.0
-
-
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
-    """A section through a bundle.
-
-    Raises:
-        Problem: as ``solid``.
-    """
-    return section(
-        lambda shape, spacing: solid(settings, shape, spacing, source),
-        size, spacing_um, source,
-        phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=lambda p: _caption(p, "slice"),
-    )  # fmt: skip
 
 
 def solid(settings: Settings, shape: tuple[int, int, int], spacing_um: float, source: Source) -> Solid:
@@ -288,3 +274,6 @@ def _best_place(
         errors.append(abs(share - settings.fiber_volume_fraction))
     best: Floats = tried[int(np.argmin(errors))]
     return best
+
+
+scene = section_of(solid, phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=_caption)

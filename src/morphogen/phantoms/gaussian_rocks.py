@@ -20,7 +20,6 @@ from morphogen.mathematics.gaussian_fields import level_of
 from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.bedding import Beds, gaussian_field, minerals_of_places, vugs
 from morphogen.phantoms.bodies import voxel_centres
-from morphogen.phantoms.phantom import Scene
 from morphogen.phantoms.rocks import (
     EMPTY,
     FRACTION,
@@ -34,7 +33,7 @@ from morphogen.phantoms.rocks import (
     rock_caption,
     rock_parameters,
 )
-from morphogen.phantoms.sections import section
+from morphogen.phantoms.sections import section_of
 from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
 
@@ -72,19 +71,6 @@ class Settings(RockSettings):
     mineral_length_um: Annotated[
         float, Field(ge=0.01, le=1e6, description="correlation length of the minerals, micrometres")
     ] = 100.0
-
-
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
-    """A section through a rock.
-
-    Raises:
-        Problem: as ``solid``.
-    """
-    return section(
-        lambda shape, spacing: solid(settings, shape, spacing, source),
-        size, spacing_um, source,
-        phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=lambda p: _caption(p, "slice"),
-    )  # fmt: skip
 
 
 def solid(settings: Settings, shape: tuple[int, int, int], spacing_um: float, source: Source) -> Solid:
@@ -157,3 +143,6 @@ def _caption(parameters: Mapping[str, float], kind: str) -> str:
     if parameters["stretch"] > 1:
         more.append(f"stretched {parameters['stretch']:.1f} times along the beds")
     return rock_caption(parameters, kind, "Gaussian rock phantom", more)
+
+
+scene = section_of(solid, phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=_caption)

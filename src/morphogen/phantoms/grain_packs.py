@@ -36,7 +36,6 @@ from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.bedding import Beds, minerals_of_grains, minerals_of_places, vugs
 from morphogen.phantoms.bodies import Grains, first_cover, gauge_of, images_in_window
 from morphogen.phantoms.packing import Contact, Room, pack, rattled
-from morphogen.phantoms.phantom import Scene
 from morphogen.phantoms.rocks import (
     EMPTY,
     FRACTION,
@@ -50,7 +49,7 @@ from morphogen.phantoms.rocks import (
     rock_caption,
     rock_parameters,
 )
-from morphogen.phantoms.sections import section
+from morphogen.phantoms.sections import section_of
 from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
 
@@ -90,19 +89,6 @@ class Settings(RockSettings):
     mineral_length_um: Annotated[
         float, Field(ge=0, le=1e6, description="0: each grain is one mineral; else correlation length of the minerals")
     ] = 0.0
-
-
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
-    """A section through a pack of grains.
-
-    Raises:
-        Problem: as ``solid``.
-    """
-    return section(
-        lambda shape, spacing: solid(settings, shape, spacing, source),
-        size, spacing_um, source,
-        phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=lambda p: _caption(p, "slice"),
-    )  # fmt: skip
 
 
 def solid(settings: Settings, shape: tuple[int, int, int], spacing_um: float, source: Source) -> Solid:
@@ -372,3 +358,6 @@ def _nearest_plane(grains: Grains, box: Floats, density: float) -> float:
         away = np.minimum(away, box[0] - away) / half
         share[k] = (cut * np.maximum(1 - away**2, 0)).sum() / (box[1] * box[2])
     return float(levels[int(np.argmin(np.abs(share - density)))])
+
+
+scene = section_of(solid, phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=_caption)

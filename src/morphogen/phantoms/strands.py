@@ -40,8 +40,7 @@ from morphogen.phantoms.flaws import (
     flaws_said,
     open_flaws,
 )
-from morphogen.phantoms.phantom import Scene
-from morphogen.phantoms.sections import section
+from morphogen.phantoms.sections import section_of
 from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
 
@@ -123,19 +122,6 @@ class Bundle:
         steps = np.linalg.norm(np.diff(self.line, axis=0), axis=1)
         area = math.pi * self.wide * self.thin
         return float((steps * (area[1:] + area[:-1]) / 2).sum())
-
-
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
-    """A section in the plane of the bundles.
-
-    Raises:
-        Problem: as ``solid``.
-    """
-    return section(
-        lambda shape, spacing: solid(settings, shape, spacing, source),
-        size, spacing_um, source,
-        phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=lambda p: _caption(p, "slice"),
-    )  # fmt: skip
 
 
 def solid(settings: Settings, shape: tuple[int, int, int], spacing_um: float, source: Source) -> Solid:
@@ -352,3 +338,6 @@ def _caption(parameters: Mapping[str, float], kind: str) -> str:
     if parameters["strands"]:
         said.append("frayed ends")
     return ", ".join(said + flaws_said(parameters))
+
+
+scene = section_of(solid, phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=_caption)

@@ -35,8 +35,7 @@ from scipy.special import ellipe
 from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.bodies import voxel_centres
 from morphogen.phantoms.flaws import FRACTION, Across, CompositeSettings, flaws_said, open_flaws
-from morphogen.phantoms.phantom import Scene
-from morphogen.phantoms.sections import section
+from morphogen.phantoms.sections import section_of
 from morphogen.phantoms.solid import Solid
 from morphogen.problems import Problem
 
@@ -77,19 +76,6 @@ class Settings(CompositeSettings):
     crack_aperture_um: Annotated[
         float, Field(ge=0.001, le=1e6, description="how wide a crack is open in its middle, micrometres")
     ] = 30.0
-
-
-def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: Source) -> Scene:
-    """A section along the warp.
-
-    Raises:
-        Problem: as ``solid``.
-    """
-    return section(
-        lambda shape, spacing: solid(settings, shape, spacing, source),
-        size, spacing_um, source,
-        phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=lambda p: _caption(p, "slice"),
-    )  # fmt: skip
 
 
 def touching_amplitude(width: float, thickness: float, spacing: float) -> float:
@@ -215,3 +201,6 @@ def _caption(parameters: Mapping[str, float], kind: str) -> str:
         f"crimp {100 * parameters['crimp']:.1f} %",
     ]
     return ", ".join(said + flaws_said(parameters))
+
+
+scene = section_of(solid, phase=PHASE, greys=GREYS, empty=EMPTY, fraction=FRACTION, caption=_caption)
