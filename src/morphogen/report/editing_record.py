@@ -3,11 +3,9 @@
 ``study.json`` holds exactly these records, and the page is drawn from them and the pictures.
 """
 
-import json
-
 from morphogen.evaluation.edits import EditComparison
 from morphogen.evaluation.records import Record
-from morphogen.report.study_record import MethodRecord, Plain, plain
+from morphogen.report.study_record import MethodRecord, WholeStudy
 
 
 class EditedSetRecord(Record):
@@ -34,42 +32,13 @@ class EditedSetRecord(Record):
     runs: tuple[MethodRecord, ...]
 
 
-class EditingRecord(Record):
+class EditingRecord(WholeStudy):
     """A whole study of editors.
 
     Attributes:
-        title: heading of the page.
-        created: when, ISO 8601.
-        morphogen: version of Morphogen.
-        recipe: the recipe that was run.
-        command: the command that was typed.
-        machine: what it ran on.
-        budget: what each training was given, in words.
-        seconds_total: time of the whole study.
         sets: what was edited.
         notes: what else a reader must know.
     """
 
-    title: str
-    created: str
-    morphogen: str
-    recipe: Plain
-    command: str
-    machine: str
-    budget: str
-    seconds_total: float
     sets: tuple[EditedSetRecord, ...]
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        """The record as JSON that ``from_json`` turns into an equal record."""
-        return json.dumps(plain(self.model_dump()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "EditingRecord":
-        """The record that ``to_json`` wrote.
-
-        Raises:
-            pydantic.ValidationError: the text is no such record.
-        """
-        return cls.model_validate_json(text)

@@ -8,7 +8,7 @@ spacing may be unknown, so numbers that are not finite are written as the string
 import json
 import math
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, JsonValue
 
@@ -116,8 +116,8 @@ class SpecimenRecord(Record):
     usefulness: Usefulness | None = None
 
 
-class StudyRecord(Record):
-    """A whole study.
+class WholeStudy(Record):
+    """What every study says of itself.
 
     Attributes:
         title: heading of the page.
@@ -128,8 +128,6 @@ class StudyRecord(Record):
         machine: what it ran on.
         budget: what each method was given, in words, "ten minutes of training".
         seconds_total: time of the whole study.
-        specimens: the specimens.
-        notes: what else a reader must know.
     """
 
     title: str
@@ -140,18 +138,28 @@ class StudyRecord(Record):
     machine: str
     budget: str
     seconds_total: float
-    specimens: tuple[SpecimenRecord, ...]
-    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The record as JSON that ``from_json`` turns into an equal record."""
         return json.dumps(plain(self.model_dump()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "StudyRecord":
+    def from_json(cls, text: str) -> Self:
         """The record that ``to_json`` wrote.
 
         Raises:
             pydantic.ValidationError: the text is no such record.
         """
         return cls.model_validate_json(text)
+
+
+class StudyRecord(WholeStudy):
+    """A whole study of methods.
+
+    Attributes:
+        specimens: the specimens.
+        notes: what else a reader must know.
+    """
+
+    specimens: tuple[SpecimenRecord, ...]
+    notes: tuple[str, ...] = ()
