@@ -20,6 +20,10 @@ with a layer c on the radii their mean is 1 / (2 rho (E[R] + c)).
 
 Where grains overlap, a pixel belongs to the one of largest power r^2 - d^2, d the distance from its centre:
 contacts are straight, as those of compacted grains.
+
+Pores are empty, or hold brine that is doped until it shows in microCT. It wets the grains, so it fills the narrowest
+places first: pixels by the radius of the largest disc in the pores that covers them, which is how a gas drains them
+(Hazlett, Transport in Porous Media 20 (1995) 21), here without the way that the gas has to come.
 """
 
 import math
@@ -29,7 +33,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.phantom import KindSettings, Scene
@@ -41,6 +45,7 @@ SECTION = ("quartz", "")  # materials of the background and of the pores
 VARIATION: Mapping[str, tuple[float, float]] = {"porosity": (0.18, 0.32), "grain_radius_um": (32.0, 42.0)}
 
 PORE, CONTACT = 0.10, 0.30  # reflectance of a pore, depth of the dark line where two grains touch
+BRINE = 0.34  # reflectance of doped brine, so to say: how bright it is beside pores and minerals
 MINERALS = np.array([0.58, 0.68, 0.92])  # quartz, feldspar, a dense mineral
 MINERAL_SHARES = np.array([0.72, 0.25, 0.03])
 
@@ -62,6 +67,9 @@ class Settings(KindSettings):
     cement_um: Annotated[
         float,
         Field(ge=-1e5, le=1e5, description="layer on every grain, on top of the porosity; negative: grains dissolve"),
+    ] = 0.0
+    brine_saturation: Annotated[
+        float, Field(ge=0, le=1, description="share of the pores that holds doped brine, the narrowest first")
     ] = 0.0
 
 
@@ -85,6 +93,7 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: 
         )
     grains, pores = throw_grains(settings, size, spacing_um, source)
     labels = pores.astype(np.uint8)
+    brine = narrowest(pores, settings.brine_saturation)
     parameters = {
         "porosity_asked": settings.porosity,
         "porosity": float(labels.mean()),
@@ -93,11 +102,42 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: 
         "exact": float(settings.exact),
         "cement_um": settings.cement_um,
         "grains": float(len(grains)),
+        "brine_saturation_asked": settings.brine_saturation,
+        "brine_saturation": float(brine.sum() / max(int(pores.sum()), 1)),
     }
     caption = (
         f"microCT slice of a rock phantom, porosity {labels.mean():.2f}, grain radius {settings.grain_radius_um:.0f} um"
     )
-    return Scene(_reflectance(grains, size, spacing_um, source), labels, parameters, caption)
+    if settings.brine_saturation:
+        caption += f", brine saturation {parameters['brine_saturation']:.2f}"
+    return Scene(_reflectance(grains, pores, brine, size, spacing_um, source), labels, parameters, caption)
+
+
+def narrowest(pores: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """The narrowest part of the pores: that share of them, to half a pixel.
+
+    A place is as wide as the largest disc that covers it and lies in the pores; radii are told to half a pixel. Of
+    equally wide places those nearest to a grain come first.
+
+    Args:
+        pores: ``(height, width)``.
+        share: from 0 to 1.
+    """
+    found: NDArray[np.bool_] = np.zeros_like(pores)
+    count = round(share * int(pores.sum()))
+    if not count:
+        return found
+    deepest = float(max(pores.shape))
+    depth = np.full(pores.shape, deepest) if pores.all() else distance_transform_edt(pores)
+    width = np.zeros(pores.shape)
+    for radius in np.arange(math.floor(2 * depth.max()) / 2, 0, -0.5):
+        covered = distance_transform_edt(depth < radius) < radius  # by a disc about a place that is so deep
+        width[covered & (width == 0)] = radius
+    order = np.lexsort((depth[pores], width[pores]))
+    filled = np.zeros(int(pores.sum()), np.bool_)
+    filled[order[:count]] = True
+    found[pores] = filled
+    return found
 
 
 def throw_grains(
@@ -165,7 +205,12 @@ def _first_cover(grains: NDArray[np.float64], size: tuple[int, int], spacing_um:
 
 
 def _reflectance(
-    grains: NDArray[np.float64], size: tuple[int, int], spacing_um: float, source: Source
+    grains: NDArray[np.float64],
+    pores: NDArray[np.bool_],
+    brine: NDArray[np.bool_],
+    size: tuple[int, int],
+    spacing_um: float,
+    source: Source,
 ) -> NDArray[np.float64]:
     grey = stream(source, "mineral").choice(MINERALS, size=len(grains), p=MINERAL_SHARES)
     grey = np.append(grey + 0.03 * stream(source, "grey").standard_normal(len(grains)), PORE)
@@ -187,7 +232,12 @@ def _reflectance(
     contact = np.exp(-(((largest - second) / (2.0 * radius * spacing_um)) ** 2)) * (second > 0)
     texture = gaussian_filter(stream(source, "texture").standard_normal(size), 1.5) * (2 * math.sqrt(math.pi) * 1.5)
     solid = grey[owner] * (1 - CONTACT * contact) + 0.02 * texture
-    reflectance: NDArray[np.float64] = np.clip(PORE + (solid - PORE) * inside, 0, 1)
+    fluid = np.where(brine, BRINE, PORE)
+    if brine.any() and not pores.all():
+        # Soft edges of grains have some of the fluid that is next to them, and their contacts none.
+        away, nearest = distance_transform_edt(~pores, return_indices=True)
+        fluid = np.where(away < 2, fluid[tuple(nearest)], PORE)
+    reflectance: NDArray[np.float64] = np.clip(fluid + (solid - fluid) * inside, 0, 1)
     return reflectance
 
 
