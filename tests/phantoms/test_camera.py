@@ -35,6 +35,16 @@ def test_blur_keeps_the_mean_and_has_the_width_that_was_set() -> None:
     assert variance == pytest.approx(2.5**2, rel=0.02)
 
 
+def test_fringes_overshoot_an_edge_by_half_of_their_strength_on_both_sides_and_keep_the_rest() -> None:
+    scene = np.repeat([[0.3] * 60 + [0.7] * 60], 9, axis=0)
+    grey = with_only(fringes=0.5, fringe_px=4.0).photograph(scene, "uint16", numpy_generator(0)) / 65535
+    half_a_pixel = 0.5 / 4.0 / np.sqrt(2 * np.pi)  # the edge lies between the centres of two pixels
+    assert grey[4, 60] - 0.7 == pytest.approx(0.5 * 0.4 * (0.5 - half_a_pixel), abs=1e-3)
+    assert 0.3 - grey[4, 59] == pytest.approx(0.5 * 0.4 * (0.5 - half_a_pixel), abs=1e-3)
+    np.testing.assert_allclose(grey[:, [0, 119]], scene[:, [0, 119]], atol=1e-4)
+    assert grey.mean() == pytest.approx(0.5, abs=1e-5)
+
+
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize(("read", "shot"), [(0.02, 0.0), (0.0, 0.03), (0.01, 0.02)])
 def test_noise_has_the_variance_that_was_set(level: float, read: float, shot: float) -> None:

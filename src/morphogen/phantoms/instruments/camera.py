@@ -2,12 +2,16 @@
 
 With the scene s(y, x) in [0, 1] the camera sees
 
-    t = (G_b * s) (1 + h u)            G_b  Gaussian point spread function of b pixels
+    t = (f + (1 + F) (G_b * s - f)) (1 + h u)
+                                       G_b  Gaussian point spread function of b pixels
+                                       f    G_p * G_b * s, F the strength of fringes that are p pixels wide
                                        u    linear ramp from -1/2 to +1/2 along a random direction
     t + n,  n ~ N(0, r^2 + q^2 t)      r    read noise, q  shot noise at full signal
     grey = M (offset + gain (t + n))   M    full scale of the pixel type, 255 or 65535
 
-rounded and clipped to 0 ... M. The shot noise is the Gaussian limit of a Poisson count with 1/q^2 photons
+rounded and clipped to 0 ... M. Fringes are what in-line phase contrast draws along edges, bright inside and dark
+outside: the Laplacian of what the X-rays went through (Cloetens et al., J. Phys. D 29 (1996) 133), at the width that
+the reconstruction leaves of it. The shot noise is the Gaussian limit of a Poisson count with 1/q^2 photons
 at full signal; the limit lets the variance be set to any value, and holds to a percent above a hundred
 photons. A microCT slice is a reconstruction, and its noise is in truth correlated; white noise keeps the
 variance of each pixel known.
@@ -40,6 +44,10 @@ class Camera(Instrument):
     shot_noise: Annotated[
         float, Field(ge=0, le=1, description="standard deviation of the photon noise at full signal")
     ] = 0.03
+    fringes: Annotated[
+        float, Field(ge=0, le=10, description="strength of phase-contrast fringes: an edge overshoots by half of it")
+    ] = 0.0
+    fringe_px: Annotated[float, Field(gt=0, le=50, description="width of the fringes, pixels")] = 3.0
     shading: Annotated[float, Field(ge=0, le=1, description="change of the light across the image, of its mean")] = 0.05
     offset: Annotated[float, Field(ge=0, le=1, description="grey value of no signal, of full scale")] = 0.04
     gain: Annotated[float, Field(gt=0, le=4, description="full signal less no signal, of full scale")] = 0.92
@@ -67,6 +75,8 @@ class Camera(Instrument):
             ``(height, width)`` pixels of that type; values outside of its range are clipped.
         """
         signal = gaussian_filter(scene.astype(np.float64), self.blur_px, mode="reflect")  # keeps the mean
+        if self.fringes:
+            signal += self.fringes * (signal - gaussian_filter(signal, self.fringe_px, mode="reflect"))
         signal *= 1.0 + self.shading * _ramp(scene.shape, generator.uniform(0.0, 2.0 * np.pi))
         deviation = np.sqrt(self.read_noise**2 + self.shot_noise**2 * np.clip(signal, 0.0, None))
         signal += deviation * generator.standard_normal(signal.shape)
