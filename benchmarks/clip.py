@@ -7,10 +7,11 @@ phantoms  Phantoms of the three kinds, each seen by an instrument of its own (bl
           than an image of this size shows.
 
 real      Fields of real images of the three kinds, put to the captions of RIVALS, which stand in no training set. The
-          specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half with the captions
-          that their specimen files write (`morphogen caption`), seen again by instruments as the phantoms are, and is
-          tested on the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen
-          phantoms alone.
+          specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half, and is tested on
+          the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen phantoms
+          alone. Beside those above, phantoms are of every variant that there is (VARIANTS), and real fields are cut
+          at several scales; both have the captions that specimen files write of what is measured in them
+          (`morphogen caption`), and are seen by rougher instruments, with blur and fringes of phase contrast.
 
 The folder given by --real holds rock/carbonate_s*.png, rock/berea_segmented_400.tif, fiber/cfrp_*.jpg,
 fiber/weave_150.tif, fiber/fiberform_100.tif and root/images with root/masks (tube, window and date in their names).
@@ -22,11 +23,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count as count_up
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from skimage.transform import resize
 
 from morphogen.evaluation.captioning import caption
 from morphogen.evaluation.fields import fields
@@ -39,6 +42,8 @@ from morphogen.images.picture import Picture
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import phantom
+from morphogen.phantoms.volumes import volume
+from morphogen.problems import Problem
 from morphogen.report.confusion_figure import write_confusion
 from morphogen.report.figures import write_contact_sheet
 from morphogen.training.image_text import ClipRun
@@ -53,9 +58,51 @@ RANGES = {
     "root": {"length_density_per_mm": (0.12, 0.7), "root_diameter_mm": (0.25, 0.8)},
 }
 """Fractions are drawn evenly, lengths evenly in their logarithm."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Phantoms of one sort: their kind, and the ranges of its parameters, evenly in the logarithm from above 1 up."""
+
+    kind: str
+    ranges: dict[str, tuple[float, float]]
+    slices: int = 1  # of one volume, where drawing one is dear
+
+
+VARIANTS = {
+    "rock": (
+        Variant("rock", {"porosity": (0.05, 0.5), "grain_radius_um": (15.0, 100.0), "brine_saturation": (0.0, 1.0)}),
+        Variant("grain_pack", {"porosity": (0.05, 0.45), "grain_radius_um": (15.0, 100.0), "radius_spread": (0.1, 0.5),
+                               "aspect_ratio": (0.5, 1.0), "second_mineral": (0.0, 0.5)}),
+        Variant("gaussian_rock", {"porosity": (0.03, 0.45), "correlation_length_um": (12.0, 100.0),
+                                  "smoothness": (0.6, 4.0), "stretch": (0.6, 2.0), "second_mineral": (0.0, 0.5)}),
+        Variant("gaussian_rock", {"porosity": (0.13, 0.3), "vug_fraction": (0.02, 0.12), "vug_radius_um": (40.0, 150.0),
+                                  "correlation_length_um": (5.0, 30.0), "smoothness": (0.6, 2.0)}),
+    ),
+    "fiber": (
+        Variant("fiber", {"fiber_volume_fraction": (0.12, 0.6), "fiber_diameter_um": (4.0, 12.0),
+                          "tilt_spread_deg": (2.0, 20.0)}),
+        Variant("fiber_bundle", {"fiber_volume_fraction": (0.03, 0.18), "fiber_diameter_um": (3.0, 12.0),
+                                 "fiber_length_um": (30.0, 100.0), "alignment": (0.0, 1.0)}, slices=6),
+        Variant("fiber_bundle", {"fiber_volume_fraction": (0.05, 0.25), "fiber_diameter_um": (7.0, 14.0),
+                                 "fiber_length_um": (60.0, 300.0), "alignment": (0.0, 1.0)}, slices=6),
+        Variant("fiber_bundle", {"fiber_volume_fraction": (0.1, 0.4), "fiber_diameter_um": (3.0, 12.0),
+                                 "inclination_deg": (50.0, 90.0), "alignment": (200.0, 2000.0)}, slices=3),
+        Variant("weave", {"tow_spacing_um": (250.0, 900.0), "tow_width_um": (200.0, 240.0),
+                          "tow_thickness_um": (80.0, 150.0)}),
+        Variant("strands", {"fiber_volume_fraction": (0.1, 0.5), "bundle_width_um": (100.0, 400.0),
+                            "direction_deg": (-90.0, 90.0), "roughness": (0.1, 0.4)}, slices=3),
+    ),
+    "root": (
+        Variant("root", {"length_density_per_mm": (0.05, 0.7), "root_diameter_mm": (0.2, 0.9)}),
+        Variant("root_system", {"age_days": (4.0, 9.0), "tap_diameter_mm": (0.1, 0.6), "plants": (1.0, 2.9),
+                                "crack_fraction": (0.0, 0.3), "sand_fraction": (0.0, 0.3)}),
+    ),
+}  # fmt: skip
 HALVES = (("carbonate", "cfrp C1", "weave", "tubes 1"), ("berea", "cfrp F3", "fiberform", "tubes 2"))
 REAL_FIELDS = 120  # of each group of specimens
-_DRAWN, _SEEN, _SEEN_AGAIN = 900, 901, 902  # purposes of the random streams
+SCALES = (64, 96, 144, 192)  # pixels across what a field of SIDE shows
+_DRAWN, _SEEN, _SEEN_AGAIN, _VARIED, _ROUGH = 900, 901, 902, 903, 904  # purposes of the random streams
 
 
 def instrument(seed: int, number: int) -> Camera:
@@ -70,6 +117,60 @@ def instrument(seed: int, number: int) -> Camera:
         offset=offset,
         gain=float(draw.uniform(0.4, 1.0 - offset)),
     )
+
+
+def rough_instrument(seed: int, number: int) -> Camera:
+    """One that may also be out of focus, and show the fringes of phase contrast."""
+    draw = numpy_generator(seed, _ROUGH, number)
+    return instrument(seed, number).model_copy(
+        update={
+            "blur_px": float(np.exp(draw.uniform(np.log(0.2), np.log(3.0)))),
+            "fringes": float(max(draw.uniform(-1.5, 1.5), 0.0)),
+            "fringe_px": float(draw.uniform(1.5, 5.0)),
+        }
+    )
+
+
+def every_phantom(count: int, seed: int) -> Pictures:
+    """Phantoms of every variant, as many of each of the three kinds, captioned by what is measured in their masks."""
+    told: list[Picture] = []
+    for specimen, variants in VARIANTS.items():
+        made: list[Picture] = []
+        for number, variant in enumerate(variants):
+            wanted = (count // len(KINDS) * (number + 1)) // len(variants)
+            for drawn in count_up():
+                if len(made) >= wanted:
+                    break
+                made += sections(variant, seed, 10_000 * number + drawn)[: wanted - len(made)]
+        found, _ = caption(Pictures(made, specimen), specimen=specimen, segmentation="masks")
+        told += [rephotographed(picture, seed, len(told) + k) for k, picture in enumerate(found)]
+    return Pictures([replace(picture, mask=None) for picture in told], "phantoms of every variant")
+
+
+def sections(variant: Variant, seed: int, specimen: int) -> list[Picture]:
+    """Clean ones of a specimen whose parameters are drawn."""
+    draw = numpy_generator(seed, _VARIED, specimen)
+    chosen = {
+        name: float(np.exp(draw.uniform(np.log(low), np.log(high))) if low > 1 else draw.uniform(low, high))
+        for name, (low, high) in variant.ranges.items()
+    }
+    chosen = {name: float(int(value)) if name == "plants" else value for name, value in chosen.items()}
+    size = (SIDE, SIDE)
+    clean = Camera(blur_px=0.3, read_noise=0, shot_noise=0, shading=0)
+    try:
+        one = phantom(variant.kind, size=size, seed=seed, specimen=specimen, camera=clean, parameters=chosen).picture
+        if variant.slices == 1:
+            return [one]
+        depth = variant.slices * SIDE // 4
+        solid = volume(
+            variant.kind, shape=(depth, *size), seed=seed, specimen=specimen, camera=clean, parameters=chosen
+        )
+    except Problem:  # what cannot be packed
+        return []
+    return [
+        replace(one, pixels=solid.pixels[None, z], mask=solid.mask[z], labels={})
+        for z in range(SIDE // 8, depth, SIDE // 4)
+    ]
 
 
 def seen_phantoms(count: int, seed: int) -> Pictures:
@@ -106,10 +207,14 @@ class Group:
         return self._told(fields(self.images, (SIDE, SIDE), REAL_FIELDS))
 
     def learnt(self, count: int, seed: int) -> Pictures:
-        """Fields with captions of what is measured in them, laid several times, each by an instrument of its own."""
+        """Fields with captions of what is measured in them, at several scales, each by an instrument of its own."""
         laid: list[Picture] = []
+        least = min(min(picture.size) for picture in self.images)
+        scales = [across for across in SCALES if across <= least]
         while len(laid) < count:
-            laid += list(self._told(fields(self.images, (SIDE, SIDE), count - len(laid), seed=1 + len(laid))))
+            across = scales[len(laid) % len(scales)]
+            cut = fields(self.images, (across, across), min(count // 20, count - len(laid)), seed=1 + len(laid))
+            laid += list(self._told(Pictures(map(scaled, cut))))
         return Pictures(rephotographed(picture, seed, number) for number, picture in enumerate(laid))
 
     def _told(self, cut: Pictures) -> Pictures:
@@ -117,10 +222,20 @@ class Group:
         return Pictures(replace(picture, labels={**picture.labels, CLASS: self.kind}, mask=None) for picture in found)
 
 
+def scaled(picture: Picture) -> Picture:
+    """A square picture at SIDE pixels across."""
+    size = (SIDE, SIDE)
+    if picture.size == size:
+        return picture
+    pixels = resize(picture.grey, size, order=1, anti_aliasing=True).round().astype("uint8")
+    mask = None if picture.mask is None else resize(picture.mask.astype(float), size, order=1) > 0.5
+    return replace(picture, pixels=pixels[None], mask=mask)
+
+
 def rephotographed(picture: Picture, seed: int, number: int) -> Picture:
-    """A real image, seen once more by an instrument as the phantoms are."""
+    """An image, seen once more by an instrument as the phantoms are."""
     draw = numpy_generator(seed, _SEEN_AGAIN, number)
-    pixels = instrument(seed, number).photograph(picture.grey / 255, "uint8", draw)
+    pixels = rough_instrument(seed, number).photograph(picture.grey / 255, "uint8", draw)
     return replace(picture, pixels=pixels[None])
 
 
@@ -217,10 +332,13 @@ def main() -> None:
     parser.add_argument("--images-seen", type=int, default=24_000, help="budget of each training")
     parser.add_argument("--phantoms", type=int, default=6000, help="to learn from")
     parser.add_argument("--real-fields", type=int, default=600, help="of each kind, to learn from")
+    parser.add_argument("--varied", type=int, default=2400, help="phantoms of every variant, for the second experiment")
     parser.add_argument("--held-out", type=int, default=512, help="phantoms to test on")
     parser.add_argument("--precision", choices=["fp32", "bf16"], help="of the trainings; bf16 where the CPU has it")
     parser.add_argument("--seed", type=int, default=0, help="of weights and crops")
-    parser.add_argument("--only", choices=["phantoms", "1", "2"], help="one of the three trainings")
+    parser.add_argument(
+        "--only", choices=["phantoms", "1", "2", "real"], help="one of the three trainings, or both with real images"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of CLIP")
     given = parser.parse_args()
     import yaml
@@ -234,15 +352,17 @@ def main() -> None:
     groups = {name: named(name, group.tested()) for name, group in real.items()}
     for name, images in groups.items():
         console.print(f"{name}: {len(images)} fields, the first: {images[0].labels['caption']}")
+    varied = every_phantom(given.varied, seed=3) if groups else learnt
+    write_contact_sheet(list(varied)[:: max(1, len(varied) // 120)], given.out / "phantoms_of_every_variant.png")
     if given.only in (None, "phantoms"):
         clip = trained("phantoms", learnt, given.out, given.images_seen, given.seed, settings, given.precision)
         report("phantoms alone", clip, held_out, groups, list(groups), given.out, console)
     for number, held_in in enumerate(HALVES if groups else (), start=1):
-        if given.only in (None, str(number)):
+        if given.only in (None, "real", str(number)):
             share = Counter(real[name].kind for name in held_in)
             seen = {name: real[name].learnt(given.real_fields // share[real[name].kind], seed=1) for name in held_in}
             write_contact_sheet([p for s in seen.values() for p in list(s)[:8]], given.out / f"held_in_{number}.png")
-            known = together([learnt, *(named(name, images) for name, images in seen.items())])
+            known = together([learnt, varied, *(named(name, images) for name, images in seen.items())])
             clip = trained(f"half_{number}", known, given.out, given.images_seen, given.seed, settings, given.precision)
             others = [name for name in groups if name not in held_in]
             report(f"phantoms and {', '.join(held_in)}", clip, held_out, groups, others, given.out, console)
