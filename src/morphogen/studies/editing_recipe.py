@@ -150,6 +150,7 @@ class EditingRecipe(RecipePart):
         papers: scores that papers report, taken against the image before.
         text_encoder: folder of the encoder that reads captions and orders; by default MiniLM, from its package.
         resamples: replicates of the bootstrap.
+        precision: of the trainings; bf16 is taken where the machine computes in it, and fp32 elsewhere.
     """
 
     compares: Literal["editors"]
@@ -164,6 +165,7 @@ class EditingRecipe(RecipePart):
     papers: tuple[Literal["ssim", "lpips", "frechet"], ...] = ("ssim", "lpips", "frechet")
     text_encoder: str | None = None
     resamples: int = Field(default=1000, ge=50)
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     @field_validator("runs", "editors", "specimens")
     @classmethod

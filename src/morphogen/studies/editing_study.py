@@ -78,7 +78,7 @@ from morphogen.studies.editing_recipe import (
 )
 from morphogen.studies.memory import PeakMemory
 from morphogen.studies.parts import Budget
-from morphogen.studies.study_folder import device_in_words, images_of, machine_in_words, study_folder
+from morphogen.studies.study_folder import device_in_words, images_of, machine_in_words, precision_here, study_folder
 from morphogen.training.image_text import open_image_text
 from morphogen.training.run import Run, command_line
 from morphogen.training.train import DivergedError, train, uses_gpu
@@ -226,7 +226,7 @@ def editing_study(
         morphogen=morphogen.__version__,
         recipe=recipe.model_dump(mode="json", exclude_none=True),
         command=command_line(),
-        machine=machine_in_words(cpu, state.num_processes),
+        machine=f"{machine_in_words(cpu, state.num_processes)}, {precision_here(recipe.precision, cpu)}",
         budget=recipe.budget.words.replace("method", "training"),
         seconds_total=time.perf_counter() - started + earlier,
         sets=tuple(records),
@@ -551,7 +551,7 @@ class _OneSet:
                         size=self.set.part.size, settings=settings, seed=self.recipe.seed, context=context,
                         conditions=[CAPTION if learns == "captions" else INSTRUCTION],
                         symmetries=frozenset(self.set.kind.symmetries), text_encoder=self.recipe.text_encoder,
-                        go_on=resume, cpu=self.cpu,
+                        precision=precision_here(self.recipe.precision, self.cpu), go_on=resume, cpu=self.cpu,
                     )  # fmt: skip
                 except DivergedError as error:
                     note = error.what

@@ -14,7 +14,7 @@ from morphogen.phantoms.phantom import image_set, phantoms
 from morphogen.problems import Problem
 from morphogen.studies.parts import FileSource, PhantomSource
 from morphogen.studies.recipe import AnyRecipe
-from morphogen.training.train import uses_gpu
+from morphogen.training.train import computes_in_bf16, uses_gpu
 from morphogen.whole_files import free_folder, new_folder, write_text_whole
 
 
@@ -84,3 +84,8 @@ def machine_in_words(cpu: bool, processes: int) -> str:
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {device_in_words(cpu)}{many},"
         f" Python {platform.python_version()}, torch {torch.__version__}"
     )
+
+
+def precision_here(wanted: str, cpu: bool) -> str:
+    """The precision of trainings on this machine: what is wanted, but fp32 where bf16 would be slower."""
+    return wanted if uses_gpu(cpu) or computes_in_bf16() else "fp32"
