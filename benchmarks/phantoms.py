@@ -1,4 +1,4 @@
-"""Every variant of the phantoms with depth: a figure of sections and of volumes, or how long volumes take.
+"""Every variant of the phantoms with depth, and brine: a figure of sections and of volumes, or how long volumes take.
 
     python benchmarks/phantoms.py -o docs/figures/phantoms.png
     python benchmarks/phantoms.py --volumes 128
@@ -46,6 +46,7 @@ SECTIONS: list[Variant] = [
     ("beds", "gaussian_rock", {"bed_thickness_um": 200, "bed_contrast": 0.3, "dip_deg": 15, "porosity": 0.3}),
     ("vugs, three minerals", "gaussian_rock", {"second_mineral": 0.25, "third_mineral": 0.1, "vug_fraction": 0.08,
                                                "porosity": 0.3}),
+    ("brine in pores", "rock", {"porosity": 0.35, "brine_saturation": 0.5}),
     ("parallel fibers", "fiber_bundle", {}),
     ("misaligned, along", "fiber_bundle", {"alignment": 200, "inclination_deg": 90, "fiber_volume_fraction": 0.35}),
     ("short, random", "fiber_bundle", {"fiber_length_um": 60, "alignment": 0, "fiber_volume_fraction": 0.2}),
@@ -56,8 +57,6 @@ SECTIONS: list[Variant] = [
     ("plain weave", "weave", {}),
     ("weave with voids", "weave", {"void_fraction": 0.03}),
     ("strands", "strands", {}),
-    ("strands, more frayed", "strands", {"strands": 8, "loose_strands": 12, "bundle_width_um": 240,
-                                         "bundle_length_um": 2800}),
 ]  # fmt: skip
 VOLUMES: list[Variant] = [
     ("packed spheres", "grain_pack", {"overlapping": 0, "porosity": 0.42, "second_mineral": 0.25}),
