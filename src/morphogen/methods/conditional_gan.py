@@ -60,6 +60,7 @@ from morphogen.methods.method import (
     Task,
     with_lazy_penalty,
 )
+from morphogen.networks.modulated_norm import ModulatedNorm
 
 _FARTHEST_CORRECTION = 0.5
 """A condition is corrected by no more than this, a quarter of the range that training saw: the generator knows nothing
@@ -86,21 +87,6 @@ class Settings(MethodSettings):
         ge=0,
         description="times that what is asked of the generator is corrected by what is read off its image",
     )
-
-
-class ModulatedNorm(nn.Module):
-    """Group normalisation whose scale and shift are linear in latent vector and condition."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(math.gcd(channels, 8), channels, affine=False)
-        self.modulation = nn.Linear(width, 2 * channels)
-        with torch.no_grad():
-            self.modulation.bias[:channels] += 1
-
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.modulation(style)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1)
-        return torch.addcmul(shift, self.norm(x), scale)
 
 
 class Generator(nn.Module):

@@ -41,6 +41,7 @@ from morphogen.methods.method import (
     Task,
     with_lazy_penalty,
 )
+from morphogen.networks.modulated_norm import ModulatedNorm
 
 
 class Settings(MethodSettings):
@@ -54,21 +55,6 @@ class Settings(MethodSettings):
     learning_rate: float = Field(default=5e-4, gt=0, description="of both networks")
     r1_gamma: float = Field(default=1.0, ge=0, description="weight of the R1 penalty")
     r1_every: int = Field(default=8, ge=1, description="steps between two R1 penalties")
-
-
-class ModulatedNorm(nn.Module):
-    """Group normalisation whose scale and shift are linear in the latent vector."""
-
-    def __init__(self, channels: int, latent: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(math.gcd(channels, 8), channels, affine=False)
-        self.modulation = nn.Linear(latent, 2 * channels)
-        with torch.no_grad():
-            self.modulation.bias[:channels] += 1
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        scale, shift = self.modulation(z)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1)
-        return torch.addcmul(shift, self.norm(x), scale)
 
 
 class Generator(nn.Module):
