@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count as count_up
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -38,7 +39,7 @@ from morphogen.evaluation.zero_shot import classify
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.labels import CLASS
-from morphogen.images.picture import Picture
+from morphogen.images.picture import Origin, Picture
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.phantoms.instruments.camera import Camera
 from morphogen.phantoms.phantom import phantom
@@ -157,18 +158,17 @@ def sections(variant: Variant, seed: int, specimen: int) -> list[Picture]:
     chosen = {name: float(int(value)) if name == "plants" else value for name, value in chosen.items()}
     size = (SIDE, SIDE)
     clean = Camera(blur_px=0.3, read_noise=0, shot_noise=0, shading=0)
+    given: dict[str, Any] = {"seed": seed, "specimen": specimen, "camera": clean, "parameters": chosen}
+    depth = variant.slices * SIDE // 4
     try:
-        one = phantom(variant.kind, size=size, seed=seed, specimen=specimen, camera=clean, parameters=chosen).picture
         if variant.slices == 1:
-            return [one]
-        depth = variant.slices * SIDE // 4
-        solid = volume(
-            variant.kind, shape=(depth, *size), seed=seed, specimen=specimen, camera=clean, parameters=chosen
-        )
+            return [phantom(variant.kind, size=size, **given).picture]
+        solid = volume(variant.kind, shape=(depth, *size), **given)
     except Problem:  # what cannot be packed
         return []
+    spacing = (solid.solid.spacing_um, solid.solid.spacing_um)
     return [
-        replace(one, pixels=solid.pixels[None, z], mask=solid.mask[z], labels={})
+        Picture(solid.pixels[None, z], spacing, Origin(solid.specimen, slice=z), mask=solid.mask[z])
         for z in range(SIDE // 8, depth, SIDE // 4)
     ]
 
