@@ -91,7 +91,7 @@ VARIANTS = {
                           "tow_width_um": (200.0, 240.0), "tow_thickness_um": (60.0, 120.0)}),
         Variant("strands", {"fiber_volume_fraction": (0.1, 0.5), "bundle_width_um": (100.0, 400.0),
                             "direction_deg": (-90.0, 90.0), "roughness": (0.1, 0.4)}, slices=6),
-        Variant("strands", {"fiber_volume_fraction": (0.05, 0.25), "bundle_width_um": (120.0, 320.0),
+        Variant("strands", {"fiber_volume_fraction": (0.05, 0.3), "bundle_width_um": (120.0, 500.0),
                             "bundle_flatness": (1.0, 2.0), "direction_deg": (-90.0, 90.0), "alignment": (0.5, 8.0),
                             "roughness": (0.1, 0.3), "strands": (0.0, 0.0), "loose_strands": (0.0, 0.0)}, slices=6),
     ),
@@ -122,11 +122,17 @@ def instrument(seed: int, number: int) -> Camera:
 
 
 def rough_instrument(seed: int, number: int) -> Camera:
-    """One that may also be out of focus, and show the fringes of phase contrast."""
+    """One that may also be out of focus, smoothed until no noise is left, or show the fringes of phase contrast."""
     draw = numpy_generator(seed, _ROUGH, number)
+
+    def between(low: float, high: float) -> float:
+        return float(np.exp(draw.uniform(np.log(low), np.log(high))))
+
     return instrument(seed, number).model_copy(
         update={
-            "blur_px": float(np.exp(draw.uniform(np.log(0.2), np.log(3.0)))),
+            "blur_px": between(0.2, 3.0),
+            "read_noise": between(0.002, 0.08),
+            "shot_noise": between(0.002, 0.08),
             "fringes": float(max(draw.uniform(-1.5, 1.5), 0.0)),
             "fringe_px": float(draw.uniform(1.5, 5.0)),
         }
@@ -208,15 +214,18 @@ class Group:
         return self._told(fields(self.images, (SIDE, SIDE), REAL_FIELDS))
 
     def learnt(self, count: int, seed: int) -> Pictures:
-        """Fields with captions of what is measured in them, at several scales, each by an instrument of its own."""
+        """Fields with captions of what is measured in them, at several scales, half of them by another instrument."""
         laid: list[Picture] = []
         least = min(min(picture.size) for picture in self.images)
         scales = [across for across in SCALES if across <= least]
         while len(laid) < count:
-            across = scales[len(laid) % len(scales)]
-            cut = fields(self.images, (across, across), min(count // 20, count - len(laid)), seed=1 + len(laid))
+            # Every second batch at the scale of the tests; all of them as they are or by another instrument, in turn.
+            across = scales[len(laid) // 20 // 2 % len(scales)] if len(laid) // 20 % 2 else SIDE
+            cut = fields(self.images, (across, across), min(20, count - len(laid)), seed=1 + len(laid))
             laid += list(self._told(Pictures(map(scaled, cut))))
-        return Pictures(rephotographed(picture, seed, number) for number, picture in enumerate(laid))
+        return Pictures(
+            picture if number % 2 else rephotographed(picture, seed, number) for number, picture in enumerate(laid)
+        )
 
     def _told(self, cut: Pictures) -> Pictures:
         found, _ = caption(cut, specimen=self.kind, segmentation=self.segmentation)

@@ -12,7 +12,8 @@ At the end, pixels outside of the mask are those of the image, to the bit.
 Deviations. Noise levels are said as what they are, sigma for images of variance 1, not as shares of a schedule: a half
 of the paper's schedule is about 1.6, in a latent. Neighbouring pixels tell much the same, so that on pixels a structure
 is seen through more noise than in a latent, and as long as the denoiser sees what is there it does not believe another
-caption: the defaults are higher. The paper's masks have the 8 x 8 pixels of a latent's place; here contrasts of
+caption: the defaults are higher, and the threshold is lower than the paper's half, which leaves out the rims of what
+changes. The paper's masks have the 8 x 8 pixels of a latent's place; here contrasts of
 methods that work on pixels are smoothed by a Gaussian first. Each step of the inversion can be bettered to its exact
 inverse (``mathematics.inversion``), where the paper's is exact for small steps only.
 """
@@ -49,10 +50,10 @@ class Settings(EditorSettings):
     )
     steps: int = Field(default=25, ge=1, description="noise levels up to there")
     iterations: int = Field(default=3, ge=0, description="evaluations that better each step of the inversion")
-    mask_noise: float = Field(default=5.0, gt=0, description="noise level at which the captions are contrasted")
+    mask_noise: float = Field(default=3.0, gt=0, description="noise level at which the captions are contrasted")
     mask_noises: int = Field(default=10, ge=1, description="noises that the contrast is averaged over")
-    smoothing: float = Field(default=2.0, ge=0, description="of the contrast, standard deviation in pixels")
-    threshold: float = Field(default=0.5, gt=0, lt=1, description="of the contrast, from 0 to 1, to be in the mask")
+    smoothing: float = Field(default=1.0, ge=0, description="of the contrast, standard deviation in pixels")
+    threshold: float = Field(default=0.4, gt=0, lt=1, description="of the contrast, from 0 to 1, to be in the mask")
     guidance: float | None = Field(default=None, ge=0, description="weight of the caption; by default the run's")
     text_encoder: str | None = Field(
         default=None, description="folder of the run's text encoder, where that is no longer where it was"
