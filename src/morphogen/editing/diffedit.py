@@ -13,9 +13,9 @@ Deviations. Noise levels are said as what they are, sigma for images of variance
 of the paper's schedule is about 1.6, in a latent. Neighbouring pixels tell much the same, so that on pixels a structure
 is seen through more noise than in a latent, and as long as the denoiser sees what is there it does not believe another
 caption: the defaults are higher, and the threshold is lower than the paper's half, which leaves out the rims of what
-changes. The paper's masks have the 8 x 8 pixels of a latent's place; here contrasts of
-methods that work on pixels are smoothed by a Gaussian first. Each step of the inversion can be bettered to its exact
-inverse (``mathematics.inversion``), where the paper's is exact for small steps only.
+changes (docs/results.md, "Edits by two captions"). The paper's masks have the 8 x 8 pixels of a latent's place; here
+contrasts of methods that work on pixels are smoothed by a Gaussian first. Each step of the inversion can be bettered to
+its exact inverse (``mathematics.inversion``), where the paper's is exact for small steps only.
 """
 
 from collections.abc import Sequence
