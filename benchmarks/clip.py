@@ -6,12 +6,13 @@ phantoms  Phantoms of the three kinds, each seen by an instrument of its own (bl
           Parameters are drawn from wider ranges than those of `morphogen phantom`, within which sizes differ by less
           than an image of this size shows.
 
-real      Fields of real images of the three kinds, put to the captions of RIVALS, which stand in no training set. The
+real      Fields of real images of the three kinds, put to RIVALS, the words by which specimen files call them. The
           specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half, and is tested on
           the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen phantoms
           alone. Beside those above, phantoms are of every variant that there is (VARIANTS), and real fields are cut
-          at several scales; both have the captions that specimen files write of what is measured in them
-          (`morphogen caption`), and are seen by rougher instruments, with blur and fringes of phase contrast.
+          at several scales; both have the captions that specimen files write of what is measured in them (`morphogen
+          caption`), shortened at random, and are seen by rougher instruments, with blur and fringes of phase contrast;
+          of real fields one half is left as it is.
 
 The folder given by --real holds rock/carbonate_s*.png, rock/berea_segmented_400.tif, fiber/cfrp_*.jpg,
 fiber/weave_150.tif, fiber/fiberform_100.tif and root/images with root/masks (tube, window and date in their names).
@@ -36,6 +37,7 @@ from morphogen.evaluation.captioning import caption
 from morphogen.evaluation.fields import fields
 from morphogen.evaluation.retrieval import caption_retrieval
 from morphogen.evaluation.zero_shot import classify
+from morphogen.images.conditions import CAPTION
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.labels import CLASS
@@ -104,7 +106,7 @@ VARIANTS = {
 HALVES = (("carbonate", "cfrp C1", "weave", "tubes 1"), ("berea", "cfrp F3", "fiberform", "tubes 2"))
 REAL_FIELDS = 120  # of each group of specimens
 SCALES = (64, 96, 144, 192)  # pixels across what a field of SIDE shows
-_DRAWN, _SEEN, _SEEN_AGAIN, _VARIED, _ROUGH = 900, 901, 902, 903, 904  # purposes of the random streams
+_DRAWN, _SEEN, _SEEN_AGAIN, _VARIED, _ROUGH, _SHORTENED = 900, 901, 902, 903, 904, 905  # purposes of the random streams
 
 
 def instrument(seed: int, number: int) -> Camera:
@@ -152,7 +154,16 @@ def every_phantom(count: int, seed: int) -> Pictures:
                 made += sections(variant, seed, 10_000 * number + drawn)[: wanted - len(made)]
         found, _ = caption(Pictures(made, specimen), specimen=specimen, segmentation="masks")
         told += [rephotographed(picture, seed, len(told) + k) for k, picture in enumerate(found)]
-    return Pictures([replace(picture, mask=None) for picture in told], "phantoms of every variant")
+    short = [shortened(replace(picture, mask=None), seed, k) for k, picture in enumerate(told)]
+    return Pictures(short, "phantoms of every variant")
+
+
+def shortened(picture: Picture, seed: int, number: int) -> Picture:
+    """With all of its caption, with what it is and one thing more, or with what it is alone: in turn by chance."""
+    draw = numpy_generator(seed, _SHORTENED, number)
+    subject, *phrases = str(picture.labels[CAPTION]).split(", ")
+    told = (phrases, [phrases[draw.integers(len(phrases))]] if phrases else [], [])[draw.integers(3)]
+    return replace(picture, labels={**picture.labels, CAPTION: ", ".join([subject, *told])})
 
 
 def sections(variant: Variant, seed: int, specimen: int) -> list[Picture]:
@@ -223,9 +234,8 @@ class Group:
             across = scales[len(laid) // 20 // 2 % len(scales)] if len(laid) // 20 % 2 else SIDE
             cut = fields(self.images, (across, across), min(20, count - len(laid)), seed=1 + len(laid))
             laid += list(self._told(Pictures(map(scaled, cut))))
-        return Pictures(
-            picture if number % 2 else rephotographed(picture, seed, number) for number, picture in enumerate(laid)
-        )
+        seen = (p if number % 2 else rephotographed(p, seed, number) for number, p in enumerate(laid))
+        return Pictures(shortened(picture, seed, number) for number, picture in enumerate(seen))
 
     def _told(self, cut: Pictures) -> Pictures:
         found, _ = caption(cut, specimen=self.kind, segmentation=self.segmentation)
