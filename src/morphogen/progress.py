@@ -1,7 +1,7 @@
 """Progress that a person sees on a terminal and nobody sees in a log.
 
-Another program that wants to show it names a file in ``MORPHOGEN_PROGRESS``: it then holds, as JSON, the words, how much
-is done and of how much, as they were at most ``TOLD_EVERY`` seconds ago.
+Another program that wants to show it names a file in ``MORPHOGEN_PROGRESS``: it then holds, as JSON, the words, how
+much is done and of how much, as they were at most ``TOLD_EVERY`` seconds ago.
 """
 
 import json
