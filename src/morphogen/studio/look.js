@@ -49,7 +49,7 @@ async function show(thing) {
 }
 
 function tile(of, index, caption = "") {
-  const picture = h("img", { src: pictureAddress(of, { index, size: 264 }), alt: `Picture ${index + 1}`, loading: index < 12 ? "eager" : "lazy" });
+  const picture = h("img", { src: pictureAddress(of, { index, size: of.pictures < 5 ? 640 : 320 }), alt: `Picture ${index + 1}`, loading: index < 12 ? "eager" : "lazy" });
   return h("li", {}, h("button", { type: "button", "data-caption": caption || `${index + 1}`, onclick: trying(() => large(index)) }, picture));
 }
 

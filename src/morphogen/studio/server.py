@@ -18,8 +18,8 @@ script and style and nothing inline. What stands in front of that, ``serving`` s
 """
 
 import importlib
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,8 +112,16 @@ def studio_app(studio: Studio) -> FastAPI:
     def largest_body(path: str) -> int:
         return next((most for start, most in bodies.items() if path.startswith(start)), LARGEST_BODY)
 
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        for begin in studio.beginnings:
+            begin()
+        yield
+        for end in studio.endings:
+            end()
+
     # Its documentation pages would come from another host.
-    app = FastAPI(title="Morphogen studio", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Morphogen studio", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(_OwnPageOnly, secret=studio.workspace.secret)
     app.add_middleware(Manners, largest_body=largest_body, too_large="This is larger than may be sent.")
 

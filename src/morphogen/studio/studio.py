@@ -1,5 +1,6 @@
 """What the pages of the studio stand on: one workspace, its work, its open sets, and how a page is answered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -65,12 +66,16 @@ class Studio:
         works: what is being done there.
         galleries: sets that are open.
         limits: of uploads.
+        beginnings: called when the server starts; routers add what they need.
+        endings: called when it ends.
     """
 
     workspace: Workspace
     works: Works
     galleries: Galleries = field(default_factory=Galleries)
     limits: Limits = field(default_factory=Limits)
+    beginnings: list[Callable[[], object]] = field(default_factory=list)
+    endings: list[Callable[[], object]] = field(default_factory=list)
 
     @classmethod
     def of(cls, workspace: Workspace, *, launch: Launch | None = None, limits: Limits | None = None) -> "Studio":
