@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options, text_encoder_option
+from morphogen.commands.options import (
+    SIZE,
+    as_number,
+    name_value_pairs,
+    only_number,
+    read_set,
+    reading_options,
+    text_encoder_option,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -299,15 +307,10 @@ def tiff(images: Path, out: Path, number: int | None, as_stored: bool, as_stack:
     8 bit levels are multiplied by 257; levels that are no whole numbers are mapped linearly to 16 bit. Each file says
     how, and so does manifest.json.
     """
-    from morphogen.images.image_set import Pictures
     from morphogen.images.sixteen_bit import tiff as write_tiff
     from morphogen.whole_files import require_free_folder
 
     require_free_folder(out, "the files")
-    pictures = read_set(images, reading)
-    if number is not None:
-        if number >= len(pictures):
-            raise Problem(f"{images} has {len(pictures)} images and no number {number}", do="choose a smaller one")
-        pictures = Pictures([pictures[number]], pictures.name)
+    pictures = only_number(number, read_set(images, reading), images)
     write_tiff(pictures, out, as_stored=as_stored, as_stack=as_stack)
     click.echo(f"{len(pictures)} images of {pictures[0].size[0]} x {pictures[0].size[1]} in {out}")

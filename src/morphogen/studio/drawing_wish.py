@@ -6,7 +6,6 @@ and cannot drift apart. A browser names runs and sets; where they are is the wor
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -14,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 LARGEST_SEED = 2**53 - 1
 """Larger whole numbers are not exact in a browser."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+ThingName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+"""Name of a run or a set in the workspace."""
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Words = Annotated[str, StringConstraints(max_length=1000)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -44,11 +46,11 @@ class DrawingWish(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: Name
+    run: ThingName
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     count: int = Field(default=16, ge=1, le=4096)
-    numbers: dict[Name, Number | tuple[Number, Number]] = Field(default={}, max_length=64)
-    classes: dict[Name, Name] = Field(default={}, max_length=64)
+    numbers: dict[Word, Number | tuple[Number, Number]] = Field(default={}, max_length=64)
+    classes: dict[Word, Word] = Field(default={}, max_length=64)
     caption: Words = ""
     guidance: float | None = Field(default=None, ge=0, le=1e3, allow_inf_nan=False)
     image_guidance: float | None = Field(default=None, ge=0, le=1e3, allow_inf_nan=False)
@@ -56,10 +58,10 @@ class DrawingWish(BaseModel):
     steps: int | None = Field(default=None, ge=1, le=1000)
     truncation: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     size: tuple[Side, Side] | None = None
-    context: Name | None = None
-    sources: Name | None = None
+    context: ThingName | None = None
+    sources: ThingName | None = None
     reverse: bool = False
-    prior: Name | None = None
+    prior: ThingName | None = None
 
     @model_validator(mode="after")
     def _names_fit_a_command(self) -> "DrawingWish":
@@ -80,7 +82,7 @@ class DrawingWish(BaseModel):
             return [*words, "--sources", place("set", self.sources), *(["--reverse"] if self.reverse else [])]
         words += ["--count", str(self.count)]
         for name, wish in self.numbers.items():
-            words += ["--ask", f"{name}={'..'.join(_exactly(end) for end in _ends(wish))}"]
+            words += ["--ask", f"{name}={'..'.join(exactly(end) for end in _ends(wish))}"]
         for name, value in self.classes.items():
             words += ["--ask", f"{name}={value}"]
         if self.caption:
@@ -90,7 +92,7 @@ class DrawingWish(BaseModel):
             ("--steps", self.steps), ("--truncation", self.truncation),
         ):  # fmt: skip
             if value is not None:
-                words += [option, _exactly(value) if isinstance(value, float) else str(value)]
+                words += [option, exactly(value) if isinstance(value, float) else str(value)]
         if self.size is not None:
             words += ["--size", *map(str, self.size)]
         if self.context is not None:
@@ -115,11 +117,7 @@ def _ends(wish: float | tuple[float, float]) -> tuple[float, ...]:
     return wish if isinstance(wish, tuple) else (wish,)
 
 
-def _exactly(number: float) -> str:
+def exactly(number: float) -> str:
     """As it is read back to the bit, without a point where it is whole."""
     return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else repr(number)
 
-
-def typed(path: Path, folder: Path) -> str:
-    """A path as it is typed in the workspace: relative to it where it lies there."""
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

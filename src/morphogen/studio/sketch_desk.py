@@ -52,6 +52,7 @@ class SketchDesk:
     """Takes requests of pages and hands them to the process.
 
     Args:
+        folder: where the process works, so that names are found as they are typed there.
         log: file that the process writes to what it has to say.
         cpu: stay on the CPU even where there is a GPU.
         idle_seconds: see ``IDLE_SECONDS``.
@@ -59,10 +60,11 @@ class SketchDesk:
     """
 
     def __init__(
-        self, log: Path, *, cpu: bool = False, idle_seconds: float = IDLE_SECONDS,
+        self, folder: Path, log: Path, *, cpu: bool = False, idle_seconds: float = IDLE_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:  # fmt: skip
-        self._log, self._cpu, self._idle, self._patience = log, cpu, idle_seconds, patience_seconds
+        self._folder, self._log, self._cpu = folder, log, cpu
+        self._idle, self._patience = idle_seconds, patience_seconds
         self._turn = threading.Condition()
         self._waiting: OrderedDict[str, _Wish] = OrderedDict()
         self._drawn: _Wish | None = None
@@ -190,8 +192,8 @@ class SketchDesk:
             environment = {"GOMP_SPINCOUNT": "2000", "HF_HUB_OFFLINE": "1", **os.environ}
             with open(self._log, "ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "morphogen.studio.sketching"], stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE, stderr=log, env=environment,
+                    [sys.executable, "-m", "morphogen.studio.sketching"], cwd=self._folder, env=environment,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 )  # fmt: skip
         return self._process
 
