@@ -26,6 +26,7 @@ from morphogen.commands import (
     images,
     pipelines,
     review,
+    studio,
     training,
     understanding,
 )
@@ -56,6 +57,7 @@ for _command in (
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit, review.review,
+    studio.studio,
     pipelines.lora, pipelines.export, pipelines.order,
     training.methods, editing.editors,
 ):  # fmt: skip

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from morphogen.commands.options import as_number, name_value_pairs, only_number, read_set, reading_options, tell_of, wishes_of
+from morphogen.commands.options import (
+    as_number,
+    name_value_pairs,
+    only_number,
+    read_set,
+    reading_options,
+    tell_of,
+    wishes_of,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:

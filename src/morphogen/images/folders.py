@@ -123,9 +123,9 @@ def read_images(
     classes = {folder: folder.name for folder in folders if folder.parent == path and folder.name != "images"}
     for folder in folders:
         _require_no_way_out(folder, path)
-    entries = {folder: _manifest_entries(folder) for folder in folders}
+    entries = {folder: manifest_entries(folder) for folder in folders}
     labels = labels_of(found, path)
-    masks = {folder: _mask_files(folder) for folder in folders}
+    masks = {folder: mask_files(folder) for folder in folders}
     pictures: list[Picture] = []
     levels: list[NDArray[np.generic] | None] = []
     brightest = 0.0
@@ -420,8 +420,12 @@ def _require_stackable(images: ImageSet) -> None:
             raise Problem(f"images of different {what} make no stack", do="write one file an image")
 
 
-def _manifest_entries(folder: Path) -> dict[str, list[ManifestEntry]]:
-    """What the manifest of a folder says, by file: an entry, or one a slice of a stack."""
+def manifest_entries(folder: Path) -> dict[str, list[ManifestEntry]]:
+    """What the manifest of a folder says, by file: an entry, or one a slice of a stack.
+
+    Raises:
+        Problem: it is no manifest that this version reads.
+    """
     file = folder / MANIFEST
     if not file.exists():
         return {}
@@ -505,8 +509,12 @@ def _above(mask: NDArray[np.generic], level: float) -> NDArray[np.bool_]:
     return mask.max(axis=0) > level if on_disk is None else as_mask(StoredMask(on_disk, level))
 
 
-def _mask_files(folder: Path) -> dict[str, Path]:
-    """The masks beside a folder of images, by the names of the files without their endings."""
+def mask_files(folder: Path) -> dict[str, Path]:
+    """The masks beside a folder of images, by the names of the files without their endings.
+
+    Raises:
+        Problem: one is a link that leaves the folder.
+    """
     beside = folder.parent / "masks"
     if folder.name != "images" or not beside.is_dir():
         return {}

@@ -53,7 +53,9 @@ def router(studio: Studio) -> APIRouter:
         called = f"{_stem(name)}-{index:0{digits}d}{_kind(picture.pixels.dtype.name, as_stored)}.tif"
         return Response(content, media_type="image/tiff", headers=_attached(called))
 
-    @routes.get("/api/tiff/set", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}})
+    @routes.get(
+        "/api/tiff/set", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}}
+    )
     def whole(name: SetName, as_stored: bool = False, as_stack: bool = False) -> Response:
         images = read_images(_path(found(name)))
         folder = _folder(studio)

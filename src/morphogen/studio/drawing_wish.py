@@ -120,4 +120,3 @@ def _ends(wish: float | tuple[float, float]) -> tuple[float, ...]:
 def exactly(number: float) -> str:
     """As it is read back to the bit, without a point where it is whole."""
     return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else repr(number)
-

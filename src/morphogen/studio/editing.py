@@ -39,7 +39,13 @@ BODIES = {"/api/edit/": 4 * 2**20}
 """Bytes of a body, by the beginning of its path: a mask is sent along."""
 
 Identifier = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,39}$")]
-Setting = bool | Annotated[int, Field(ge=-(10**9), le=10**9)] | Number | Annotated[str, StringConstraints(max_length=200)] | tuple[Number, Number]
+Setting = (
+    bool
+    | Annotated[int, Field(ge=-(10**9), le=10**9)]
+    | Number
+    | Annotated[str, StringConstraints(max_length=200)]
+    | tuple[Number, Number]
+)
 
 
 class Mask(BaseModel):

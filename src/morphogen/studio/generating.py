@@ -118,7 +118,7 @@ def router(studio: Studio) -> APIRouter:
         endings = list(dict.fromkeys([*writable_extensions("uint8"), *writable_extensions("uint16")]))
         return studio.page(request, "generate", endings=endings)
 
-    @routes.get("/api/run")
+    @routes.get("/api/offers")
     def about(name: Annotated[str, Query(min_length=1, max_length=4096)]) -> dict[str, Any]:
         run = typed("run", name)
         return answered(studio, f"about {uuid4()}", {"what": "about", "run": run}).said

@@ -42,7 +42,7 @@ from morphogen.methods.method import (
     method_names,
 )
 from morphogen.problems import Problem, as_problem
-from morphogen.progress import console
+from morphogen.progress import console, tell_reader
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
 from morphogen.training.captions import captioned, encoder_of, require_readable, staying_true, text_condition
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, TrainingState, fit, new_state
@@ -755,6 +755,7 @@ class _Journal:
         if waiting >= WAITING_TO_TELL:
             shown += f"  waiting for images {waiting:.0%}"
         self.bar.update(self.task, completed=report.fraction, losses=shown)
+        tell_reader(f"Training {self.run.record.method}", report.fraction, 1.0)
 
     def __exit__(self, *_: object) -> None:
         if self.main:
