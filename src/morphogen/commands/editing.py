@@ -74,8 +74,8 @@ if TYPE_CHECKING:
 @reading_options  # fmt: skip
 def edit(editor: str, images: Path, out: Path, model: Path | None, caption: str | None, before: str | None,
          words: str | None, mask: str | None, emphasis: tuple[str, ...], asked: tuple[str, ...],
-         given: tuple[str, ...], number: int | None, seed: int, batch_size: int, extension: str | None, cpu: bool, sheet: Path | None,
-         **reading: Any) -> None:  # fmt: skip
+         given: tuple[str, ...], number: int | None, seed: int, batch_size: int, extension: str | None, cpu: bool,
+         sheet: Path | None, **reading: Any) -> None:  # fmt: skip
     """Change IMAGES with EDITOR as they are asked to be; 'morphogen editors' lists the editors.
 
     Writes the images in the format, bit depth, grey scale and pixel size that they had; regions/, white where each was

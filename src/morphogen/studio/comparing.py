@@ -1,7 +1,7 @@
 """The page compare: two sets side by side in one grey scale, and the evidence of how far they are apart.
 
-The evidence is work: ``morphogen evaluate --out``. Its verdict is shown on the page, in its own words, and its whole page
-beside it, as it was written, in a frame without scripts.
+The evidence is work: ``morphogen evaluate --out``. Its verdict is shown on the page, in its own words, and its whole
+page beside it, as it was written, in a frame without scripts.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Downloads: one picture, or a whole set, as TIFF of 16 bit or of its own type, with the pixel size.
 
-What is sent is what ``morphogen tiff`` writes, made in a folder of the workspace that is gone when it was sent. A set is
-one ZIP file, packed while it is sent: neither the set nor the file is ever whole in memory.
+What is sent is what ``morphogen tiff`` writes, made in a folder of the workspace that is gone when it was sent. A set
+is one ZIP file, packed while it is sent, and never whole in memory.
 """
 
 import shlex
@@ -38,6 +38,7 @@ class TiffCommand(BaseModel):
 def router(studio: Studio) -> APIRouter:
     """What is downloaded."""
     routes = APIRouter()
+    studio.beginnings.append(lambda: shutil.rmtree(_above(studio), ignore_errors=True))  # of a server that was killed
 
     def found(name: str) -> Thing:
         return studio.workspace.find(name, "set", "triples")
@@ -101,8 +102,12 @@ class _Folder:
         self.remove()
 
 
+def _above(studio: Studio) -> Path:
+    return studio.workspace.own / "downloads"
+
+
 def _folder(studio: Studio) -> _Folder:
-    return _Folder(studio.workspace.own / "downloads")
+    return _Folder(_above(studio))
 
 
 def _path(thing: Thing) -> Path:

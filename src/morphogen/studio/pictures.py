@@ -44,9 +44,11 @@ LARGEST_VIEW = 4096
 
 _OPEN = 8
 """Sets that are kept open."""
-_DECODED = 24
-"""Pictures of a set that are kept decoded, if they are not large."""
-_SMALL = 2**22
+_DECODED_BYTES = 2**27
+"""Of pictures of a set that are kept decoded, the last that were looked at."""
+_VIEWS = 256
+"""Small views of a set that are kept as files."""
+_SMALL_VIEW = 400
 _ALIKE = 64
 """With more volumes than this in a folder, all are taken to have as many slices as the first."""
 
@@ -86,6 +88,7 @@ class Gallery:
         self._labels = labels_of(self.files, path)
         self._volumes: dict[Path, VolumeFile] = {}
         self._decoded: OrderedDict[tuple[int, int, bool], Picture] = OrderedDict()
+        self._views: OrderedDict[tuple[int, int, Window | None, int | None], bytes] = OrderedDict()
         self._lock = threading.RLock()
 
     @cached_property
@@ -141,12 +144,29 @@ class Gallery:
                 self._decoded.move_to_end(key)
                 return self._decoded[key]
         found = self._read(index, axis, with_mask)
-        if found.pixels.size <= _SMALL:
-            with self._lock:
-                self._decoded[key] = found
-                while len(self._decoded) > _DECODED:
-                    self._decoded.popitem(last=False)
+        with self._lock:
+            self._decoded[key] = found
+            while len(self._decoded) > 1 and sum(p.pixels.nbytes for p in self._decoded.values()) > _DECODED_BYTES:
+                self._decoded.popitem(last=False)
         return found
+
+    def view(self, index: int, axis: int = 0, window: Window | None = None, size: int | None = None) -> bytes:
+        """One picture as an 8 bit PNG file; see ``view``.
+
+        Raises:
+            Missing: there are not so many.
+            Problem: its file is damaged.
+        """
+        key = (index, axis, window, size)
+        if key in self._views:
+            return self._views[key]
+        made = view(self.picture(index, axis, with_mask=False), window or self.window, size)
+        if size is not None and size <= _SMALL_VIEW:
+            with self._lock:
+                self._views[key] = made
+                while len(self._views) > _VIEWS:
+                    self._views.popitem(last=False)
+        return made
 
     @property
     def has_masks(self) -> bool:

@@ -33,7 +33,8 @@ from morphogen.serving.listening import Place, serve_until_stopped
 from morphogen.serving.manners import Manners
 from morphogen.serving.one_server import require_one_server
 from morphogen.serving.own_page import is_from_own_page
-from morphogen.studio.pictures import LARGEST_VIEW, Window, known, png, shades, stamp_of
+from morphogen.studio import uploads
+from morphogen.studio.pictures import LARGEST_VIEW, Window, known, png, stamp_of
 from morphogen.studio.studio import PAGES, WITHOUT_PAGE, Studio, own_folder
 from morphogen.studio.work import Work
 from morphogen.studio.workspace import Kind, Missing, Workspace
@@ -114,8 +115,11 @@ def studio_app(studio: Studio) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        for begin in studio.beginnings:
+            begin()
         yield
-        studio.sketches.close()
+        for end in studio.endings:
+            end()
 
     # Its documentation pages would come from another host.
     app = FastAPI(title="Morphogen studio", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
@@ -190,15 +194,14 @@ def studio_app(studio: Studio) -> FastAPI:
         stamp: Annotated[str, Query(max_length=64)] = "",
     ) -> Response:
         gallery = studio.gallery(name)
-        found = gallery.picture(index, axis, with_mask=mask)
         if mask:
+            found = gallery.picture(index, axis)
             if found.mask is None:
                 raise Missing(f"picture {index} of {name} has no mask", do="choose another")
             shown = png(found.mask, size)
         else:
-            usual = gallery.window if low is None or high is None else Window(low, high)
-            window = Window(usual.low if low is None else low, usual.high if high is None else high)
-            shown = png(shades(found, window), size)
+            window = None if low is None or high is None else Window(low, high)
+            shown = gallery.view(index, axis, window, size)
         # A picture that is asked for by the stamp of its set is the same for ever.
         kept = {"Cache-Control": "private, max-age=86400, immutable"} if stamp else {}
         return Response(shown, media_type="image/png", headers=kept)
@@ -215,7 +218,7 @@ def studio_app(studio: Studio) -> FastAPI:
     def stop(number: int) -> Work:
         return studio.works.stop(number)
 
-    for module in modules:
+    for module in (uploads, *modules):
         app.include_router(module.router(studio))
     return app
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from morphogen.problems import Problem
 
 IDLE_SECONDS = 600.0
 """So long the process waits for the next request, with its runs open, before it is ended."""
+
+SKETCHING = (sys.executable, "-m", "morphogen.studio.sketching")
 
 PATIENCE_SECONDS = 180.0
 """So long a picture may take, with the opening of its run; for more there is ``generate``."""
@@ -55,15 +58,17 @@ class SketchDesk:
         folder: where the process works, so that names are found as they are typed there.
         log: file that the process writes to what it has to say.
         cpu: stay on the CPU even where there is a GPU.
+        process: what is started, with its arguments.
         idle_seconds: see ``IDLE_SECONDS``.
         patience_seconds: see ``PATIENCE_SECONDS``.
     """
 
     def __init__(
-        self, folder: Path, log: Path, *, cpu: bool = False, idle_seconds: float = IDLE_SECONDS,
+        self, folder: Path, log: Path, *, cpu: bool = False, process: Sequence[str] = SKETCHING,
+        idle_seconds: float = IDLE_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:  # fmt: skip
-        self._folder, self._log, self._cpu = folder, log, cpu
+        self._folder, self._log, self._cpu, self._words = folder, log, cpu, process
         self._idle, self._patience = idle_seconds, patience_seconds
         self._turn = threading.Condition()
         self._waiting: OrderedDict[str, _Wish] = OrderedDict()
@@ -192,7 +197,7 @@ class SketchDesk:
             environment = {"GOMP_SPINCOUNT": "2000", "HF_HUB_OFFLINE": "1", **os.environ}
             with open(self._log, "ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "morphogen.studio.sketching"], cwd=self._folder, env=environment,
+                    list(self._words), cwd=self._folder, env=environment,
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 )  # fmt: skip
         return self._process

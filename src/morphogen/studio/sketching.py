@@ -33,7 +33,6 @@ from morphogen.generation.translate import timed_translation
 from morphogen.images.conditions import OUTSIDE
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
-from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture, stored_spacing
 from morphogen.mathematics.solvers.solver import solver, solver_names
 from morphogen.methods.denoising import DenoisingMethod

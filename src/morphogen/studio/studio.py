@@ -1,5 +1,6 @@
 """What the pages of the studio stand on: one workspace, its work, its open sets, and how a page is answered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -70,6 +71,8 @@ class Studio:
         galleries: sets that are open.
         sketches: where pictures are asked for that are wanted at once.
         limits: of uploads.
+        beginnings: called when the server starts; routers add what they need.
+        endings: called when it ends.
     """
 
     workspace: Workspace
@@ -77,12 +80,14 @@ class Studio:
     sketches: SketchDesk
     galleries: Galleries = field(default_factory=Galleries)
     limits: Limits = field(default_factory=Limits)
+    beginnings: list[Callable[[], object]] = field(default_factory=list)
+    endings: list[Callable[[], object]] = field(default_factory=list)
 
     @classmethod
     def of(cls, workspace: Workspace, *, launch: Launch | None = None, limits: Limits | None = None) -> "Studio":
         """The studio of a workspace; see ``Works`` and ``Limits``."""
         desk = SketchDesk(workspace.folder, workspace.own / "sketching.log")
-        return cls(workspace, Works(workspace, launch), desk, limits=limits or Limits())
+        return cls(workspace, Works(workspace, launch), desk, limits=limits or Limits(), endings=[desk.close])
 
     def gallery(self, name: str) -> Gallery:
         """The image set of a name; of triples the images after.

@@ -197,7 +197,9 @@ class Works:
             progress=Progress.model_validate(told) if told and state in AT_WORK else None,
             seconds=max(0.0, (ended - datetime.fromisoformat(record.started)).total_seconds()),
             made=made,
-            can_go_on=record.task == "train" and state in ("stopped", "died", "failed") and number not in followed,
+            can_go_on=record.task == "train"
+            and state in ("stopped", "died", "failed", "done")
+            and number not in followed,
         )
 
     def log(self, number: int) -> str:

@@ -52,6 +52,8 @@ from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import new_folder, require_space, write_text_whole
 
 REPORT_EVERY_SECONDS = 0.5
+SAVE_EVERY_SECONDS = 60.0
+"""Time between checkpoints, unless another is asked for."""
 WAITING_TO_TELL = 0.05
 """Share of the time from which on it is said on the terminal that steps wait for their images."""
 PREPARATION_CROPS = 256
@@ -94,7 +96,7 @@ def train(
     precision: str | None = None,
     compiled: bool = False,
     go_on: bool = False,
-    save_every_seconds: float = 60.0,
+    save_every_seconds: float = SAVE_EVERY_SECONDS,
     cpu: bool = False,
     on_report: Callable[[StepReport], None] | None = None,
 ) -> Run:
