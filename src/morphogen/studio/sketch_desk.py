@@ -65,8 +65,7 @@ class SketchDesk:
 
     def __init__(
         self, folder: Path, log: Path, *, cpu: bool = False, process: Sequence[str] = SKETCHING,
-        idle_seconds: float = IDLE_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
+        idle_seconds: float = IDLE_SECONDS, patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:  # fmt: skip
         self._folder, self._log, self._cpu, self._words = folder, log, cpu, process
         self._idle, self._patience = idle_seconds, patience_seconds
@@ -130,7 +129,7 @@ class SketchDesk:
         """Hand one request after the other to the process, until there is none for a while."""
         while True:
             with self._turn:
-                if not self._waiting:
+                if not self._waiting and not self._closed:
                     self._turn.wait(self._idle)
                 if not self._waiting:
                     self._runner = None
