@@ -92,7 +92,7 @@ def test_it_is_started_again_where_it_died_and_asked_no_third_time(desk, tmp_pat
     second = desk.ask("one", {"what": "about"}).said["pid"]
     third = desk.ask("one", {"what": "die", "unless": str(tmp_path / "died once")}).said["pid"]
     assert len({first, second, third}) == 3
-    with pytest.raises(Problem, match="ended twice over this \\(SIGKILL\\)"):
+    with pytest.raises(Problem, match=r"ended twice over this \(SIGKILL\)"):
         desk.ask("one", {"what": "always die"})
     with pytest.raises(Problem, match="there is no such run: choose another"):
         desk.ask("one", {"what": "refuse"})
@@ -100,7 +100,7 @@ def test_it_is_started_again_where_it_died_and_asked_no_third_time(desk, tmp_pat
 
 
 def test_what_takes_too_long_is_ended_and_an_idle_process_too(desk):
-    with pytest.raises(Problem, match="takes longer than the 1.5 s"):
+    with pytest.raises(Problem, match=r"takes longer than the 1\.5 s"):
         desk.ask("one", {"what": "draw", "seconds": 60})
     desk._idle = 0.1
     process = desk.ask("one", {"what": "about"}).said["pid"]

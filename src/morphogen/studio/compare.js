@@ -84,7 +84,9 @@ function forest(test) {
   g("line", { class: "zero", x1: 90, x2: 90, y1: 0, y2: 18 });
   if (test.difference !== null && test.margin) {
     if (test.low !== null) g("line", { x1: at(test.low / test.margin), x2: at(test.high / test.margin), y1: 9, y2: 9 });
-    g("circle", { cx: at(test.difference / test.margin), cy: 9, r: 3.4 });
+    const margins = test.difference / test.margin, end = at(margins);
+    if (Math.abs(margins) <= 2.9) g("circle", { cx: end, cy: 9, r: 3.4 });
+    else g("path", { class: "beyond", d: margins > 0 ? `M${end - 4},4L${end + 3},9L${end - 4},14Z` : `M${end + 4},4L${end - 3},9L${end + 4},14Z` });
   }
   return made;
 }
@@ -97,15 +99,18 @@ async function showEvidence(name) {
   el("findings").replaceChildren(...found.findings.flatMap((one) => [h("dt", {}, one.subject), ...one.sentences.map((text) => h("dd", {}, text))]));
   const own = found.tests.filter((test) => test.role === "generated");
   const names = [...new Set(own.map((test) => test.compared))];
-  el("tests").replaceChildren(...names.flatMap((set) => [h("h3", {}, `Descriptors of ${set}, against the margins of the kind of specimen`),
-    h("div", { class: "table" }, h("table", {}, h("thead", {}, h("tr", {}, ["Descriptor", "Verdict", "Difference of means", "95 % interval", "Margin", "In margins: within the band it counts as the same", "Fields that would decide"].map((text) => h("th", { scope: "col" }, text)))),
+  const heads = (texts) => h("thead", {}, h("tr", {}, texts.map((text) => h("th", { scope: "col" }, text))));
+  const counted = (set) => ["equivalent", "different", "undecided", "invalid"].map((verdict) => [own.filter((test) => test.compared === set && test.verdict === verdict).length, verdict])
+    .filter(([count]) => count).map(([count, verdict]) => h("span", { class: `told-apart ${verdict}` }, `${count} ${verdict}`)).flatMap((part) => [part, " "]);
+  el("tests").replaceChildren(...names.map((set) => h("details", {}, h("summary", {}, h("span", {}, `Descriptors of ${set}: `, ...counted(set))),
+    h("div", { class: "table" }, h("table", {}, heads(["Descriptor", "Verdict", "Difference of means", "95 % interval", "Margin", "In margins: within the band it counts as the same", "Fields that would decide"]),
       h("tbody", {}, own.filter((test) => test.compared === set).map((test) => h("tr", {}, h("th", { scope: "row" }, test.descriptor), h("td", {}, h("span", { class: `told-apart ${test.verdict}` }, test.verdict)),
         h("td", {}, test.difference === null ? "–" : `${number(test.difference)} ${test.unit}`), h("td", {}, test.low === null ? "–" : `${number(test.low)} to ${number(test.high)}`), h("td", {}, test.margin === null ? "–" : `± ${number(test.margin)} ${test.unit}`),
-        h("td", {}, forest(test)), h("td", {}, test.fields_needed === null ? "" : number(test.fields_needed, 6)))))))]));
+        h("td", {}, forest(test)), h("td", {}, test.fields_needed === null ? "" : number(test.fields_needed, 6)))))))));
   const rows = found.distances.filter((one) => one.ratio !== null);
-  el("distances").replaceChildren(...(rows.length ? [h("h3", {}, "Distances, in units of what two measured sets differ by (the floor)"), h("div", { class: "table" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["Set", "Measure", "Times the floor", "Value", "95 % interval"].map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, rows.map((one) => h("tr", {}, h("th", { scope: "row" }, one.compared, one.role === "generated" ? null : h("span", { class: "small" }, ` ${one.role}`)), h("td", {}, one.measure), h("td", {}, number(one.ratio)), h("td", {}, number(one.value)), h("td", {}, `${number(one.low)} to ${number(one.high)}`))))))] : []));
+  el("distances").replaceChildren(...(rows.length ? [h("details", {}, h("summary", {}, "Distances, in units of what two measured sets differ by (the floor)"), h("div", { class: "table" }, h("table", {},
+    heads(["Set", "Measure", "Times the floor", "Value", "95 % interval"]),
+    h("tbody", {}, rows.map((one) => h("tr", {}, h("th", { scope: "row" }, one.compared, one.role === "generated" ? null : h("span", { class: "small" }, ` ${one.role}`)), h("td", {}, one.measure), h("td", {}, number(one.ratio)), h("td", {}, number(one.value)), h("td", {}, `${number(one.low)} to ${number(one.high)}`)))))))] : []));
   el("page-link").href = query("evidence", { name });
   el("page-box").open = false;
   el("page-box").replaceChildren(el("page-box").firstElementChild);
