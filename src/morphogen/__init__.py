@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from morphogen.generation.text_to_image import text_to_image
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
+    from morphogen.images.sixteen_bit import tiff
     from morphogen.images.splitting import split
     from morphogen.instructions.triples import known_triples as make_triples
     from morphogen.instructions.triples import write_triples
@@ -86,6 +87,7 @@ __all__ = [
     "split",
     "study",
     "text_to_image",
+    "tiff",
     "train",
     "translate",
     "write_images",
@@ -129,6 +131,7 @@ _CALLS = {
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
     "text_to_image": ("morphogen.generation.text_to_image", "text_to_image"),
+    "tiff": ("morphogen.images.sixteen_bit", "tiff"),
     "train": ("morphogen.training.train", "train"),
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),

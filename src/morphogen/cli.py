@@ -51,7 +51,7 @@ def cli() -> None:
 
 
 for _command in (
-    data_sets.fetch, images.phantom, images.triples, images.describe, images.split, images.segment,
+    data_sets.fetch, images.phantom, images.triples, images.describe, images.split, images.segment, images.tiff,
     understanding.caption,
     training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,

@@ -32,7 +32,7 @@ from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.formats.stored_array import OTHER_STACKS, planes_of
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.labels import CAPTIONS, CLASS, LABELS, labels_of
-from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
+from morphogen.images.picture import SCALED, Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.images.stored_pixels import StoredMask, StoredPixels, as_mask, as_pixels, stored
 from morphogen.images.volume_file import VolumeFile, stored_bytes
 from morphogen.problems import Problem, printable
@@ -354,7 +354,10 @@ def _write_set(
 ) -> None:
     entries = []
     for picture, name, writer in track(list(zip(images, files, writers, strict=True)), "Writing images"):
-        write = partial(writer.write, pixels=picture.pixels.astype(pixel_type), spacing_um=picture.spacing_um)
+        write = partial(
+            writer.write, pixels=picture.pixels.astype(pixel_type), spacing_um=picture.spacing_um,
+            **_note_of(picture, writer),
+        )  # fmt: skip
         if ending_of(name) in getattr(writer, "SEVERAL_FILES", ()):
             write(folder / name)  # the folder is moved to its place when all of it is written
         else:
@@ -367,8 +370,14 @@ def _write_stack(images: ImageSet, extension: str, writer: ModuleType, pixel_typ
     """One file with all images as its slices; the manifest has an entry for each, in order."""
     file = folder / f"stack{extension}"
     stack = np.stack([picture.pixels for picture in images], axis=1).astype(pixel_type)
-    writer.write_volume(file, stack, (math.nan, *images[0].spacing_um))
+    writer.write_volume(file, stack, (math.nan, *images[0].spacing_um), **_note_of(images[0], writer))
     _write_manifest(images, [_entry(file.name, picture) for picture in images], folder)
+
+
+def _note_of(picture: Picture, writer: ModuleType) -> dict[str, str]:
+    """What a file itself says of its grey levels, where they are not those of the source and its format can say it."""
+    said = str(picture.labels.get(SCALED, ""))
+    return {"note": said} if said and getattr(writer, "NOTES", False) else {}
 
 
 def _entry(name: str, picture: Picture) -> ManifestEntry:

@@ -35,7 +35,7 @@ from morphogen.serving.one_server import require_one_server
 from morphogen.serving.own_page import is_from_own_page
 from morphogen.studio import uploads
 from morphogen.studio.pictures import LARGEST_VIEW, Window, known, png, stamp_of
-from morphogen.studio.studio import PAGES, Studio, own_folder
+from morphogen.studio.studio import PAGES, WITHOUT_PAGE, Studio, own_folder
 from morphogen.studio.work import Work
 from morphogen.studio.workspace import Kind, Missing, Workspace
 
@@ -102,7 +102,8 @@ class WorkShown(BaseModel):
 
 def studio_app(studio: Studio) -> FastAPI:
     """The application of one workspace. The caller holds the lock (``serving.one_server``)."""
-    modules = [importlib.import_module(f"morphogen.studio.{page.module}") for page in PAGES]
+    names = (*(page.module for page in PAGES), *WITHOUT_PAGE)
+    modules = [importlib.import_module(f"morphogen.studio.{name}") for name in names]
     bodies: dict[str, int] = {}
     for module in modules:
         bodies |= getattr(module, "BODIES", {})

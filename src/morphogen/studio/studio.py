@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import morphogen
 from morphogen.serving.own_page import give_cookie
 from morphogen.studio.pictures import Galleries, Gallery
+from morphogen.studio.sketch_desk import SketchDesk
 from morphogen.studio.work import Launch, Works
 from morphogen.studio.workspace import Workspace
 
@@ -39,6 +40,9 @@ PAGES = (
     Page("compare", "Compare", "comparing"),
 )
 
+WITHOUT_PAGE = ("downloading",)
+"""Files in ``studio/`` with ``router(studio)`` that several pages ask."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -65,6 +69,7 @@ class Studio:
         workspace: its folder.
         works: what is being done there.
         galleries: sets that are open.
+        sketches: where pictures are asked for that are wanted at once.
         limits: of uploads.
         beginnings: called when the server starts; routers add what they need.
         endings: called when it ends.
@@ -72,6 +77,7 @@ class Studio:
 
     workspace: Workspace
     works: Works
+    sketches: SketchDesk
     galleries: Galleries = field(default_factory=Galleries)
     limits: Limits = field(default_factory=Limits)
     beginnings: list[Callable[[], object]] = field(default_factory=list)
@@ -80,7 +86,8 @@ class Studio:
     @classmethod
     def of(cls, workspace: Workspace, *, launch: Launch | None = None, limits: Limits | None = None) -> "Studio":
         """The studio of a workspace; see ``Works`` and ``Limits``."""
-        return cls(workspace, Works(workspace, launch), limits=limits or Limits())
+        desk = SketchDesk(workspace.folder, workspace.own / "sketching.log")
+        return cls(workspace, Works(workspace, launch), desk, limits=limits or Limits(), endings=[desk.close])
 
     def gallery(self, name: str) -> Gallery:
         """The image set of a name; of triples the images after.

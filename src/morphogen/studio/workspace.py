@@ -179,7 +179,7 @@ def kind_of(path: Path) -> Kind | None:
             return "run"
         if (path / "card.json").is_file():
             return "card"
-        if (path / "comparison.json").is_file():
+        if (path / "study.json").is_file() and (path / "index.html").is_file():
             return "evidence"
         if is_image(path):
             return "set"
