@@ -13,9 +13,20 @@ from click.testing import CliRunner
 from morphogen.cli import cli
 from morphogen.images.folders import write_images
 from morphogen.studio import known_methods
+from morphogen.studio.sketch_desk import SketchDesk
 from morphogen.studio.studio import Limits, Studio
 from morphogen.studio.workspace import OWN, Workspace
 from small_sets import random_set
+
+REFUSES = """
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    if "id" in said:
+        refused = ["nothing is drawn here", "draw elsewhere"]
+        print(json.dumps({"id": said["id"], "blocks": [], "refused": refused}), flush=True)
+"""
+"""Speaks as ``sketching`` does."""
 
 
 def know_methods(folder: Path) -> None:
@@ -39,8 +50,12 @@ def pretended(workspace: Path, folder: Path) -> Any:
 
 
 def small_studio(folder: Path, limits: Limits | None = None) -> Studio:
-    """A studio that does no work."""
-    return Studio.of(Workspace(folder), launch=pretended, limits=limits)
+    """A studio that does no work, and draws nothing at once."""
+    studio = Studio.of(Workspace(folder), launch=pretended, limits=limits)
+    process = [sys.executable, "-c", REFUSES]
+    studio.sketches = SketchDesk(studio.workspace.folder, studio.workspace.own / "sketching.log", process=process)
+    studio.endings[:] = [studio.sketches.close]
+    return studio
 
 
 def started(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], str]:

@@ -133,7 +133,7 @@ function strip(f, sorted) {
   const [low, high] = [sorted[0], sorted.at(-1)], bins = 24, counts = Array(bins).fill(0);
   for (const value of sorted) counts[Math.min(bins - 1, Math.floor((value - low) / (high - low) * bins))]++;
   const most = Math.max(...counts), x = (value) => 120 * (value - low) / (high - low);
-  return h("svg", { class: "plot strip", viewBox: "0 0 120 22", role: "img", "aria-label": `from ${number(low)} to ${number(high)}` },
+  return h("svg", { class: "plot strip", viewBox: "0 0 120 22", preserveAspectRatio: "xMinYMid", role: "img", "aria-label": `from ${number(low)} to ${number(high)}` },
     ...counts.map((n, k) => h("rect", { class: "fill", x: k * 5, y: 22 - 22 * n / most, width: 5, height: 22 * n / most })),
     h("line", { class: "axis", x1: x(f.mean), x2: x(f.mean), y1: 0, y2: 22 }));
 }

@@ -142,7 +142,7 @@ class Workspace:
         Raises:
             Problem: it is no possible name, or is taken.
         """
-        if not re.match(NAME, name) or name.endswith("."):
+        if not re.fullmatch(NAME, name) or name.endswith("."):
             raise Problem(
                 "a name begins with a letter or a digit and goes on with these, '-', '_' and '.', 64 at most",
                 do="choose another name",
