@@ -22,6 +22,7 @@ READER = "MORPHOGEN_PROGRESS"
 
 TOLD_EVERY = 0.3
 _told: dict[str, float] = {}
+_aside = False
 
 
 def tell_reader(words: str, done: float, of: float | None) -> None:
@@ -34,7 +35,7 @@ def tell_reader(words: str, done: float, of: float | None) -> None:
     """
     place = os.environ.get(READER)
     now = time.monotonic()
-    if place is None or (words in _told and now - _told[words] < TOLD_EVERY and done != of):
+    if place is None or _aside or (words in _told and now - _told[words] < TOLD_EVERY and done != of):
         return
     _told[words] = now
     try:
@@ -43,6 +44,17 @@ def tell_reader(words: str, done: float, of: float | None) -> None:
         os.replace(f"{place}.new", place)
     except OSError:
         pass  # a disk that is full is told of by the work itself
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Keep from the reader what is done by the way, within other work that it is told of."""
+    global _aside
+    before, _aside = _aside, True
+    try:
+        yield
+    finally:
+        _aside = before
 
 
 def console() -> Console:

@@ -15,7 +15,7 @@ from morphogen.generation.generate import generate
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
-from morphogen.progress import console
+from morphogen.progress import aside, console
 from morphogen.training.fit import StepReport
 from morphogen.training.run import Run
 from morphogen.whole_files import write_whole
@@ -55,9 +55,10 @@ class SamplesOnTheWay:
             return
         try:
             run = Run(self._folder)
-            pictures = generate(
-                run, count=COUNT, seed=0, batch_size=COUNT, text_encoder=self._text_encoder, cpu=self._cpu
-            )
+            with aside():
+                pictures = generate(
+                    run, count=COUNT, seed=0, batch_size=COUNT, text_encoder=self._text_encoder, cpu=self._cpu
+                )
             (self._folder / FOLDER).mkdir(exist_ok=True)
             place = self._folder / FOLDER / f"{int(run.counters['images_seen']):010d}.png"
             strip = Image.fromarray(side_by_side(list(pictures), run.record.intensity))

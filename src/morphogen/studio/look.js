@@ -114,27 +114,22 @@ async function card(signal) {
     told.segmentation ? `${told.phase}: pixels ${told.segmentation}.` : "",
     found.older_than_set ? "The set has changed since." : "",
   ].filter(Boolean).join(" ");
-  el("descriptors").replaceChildren(descriptors(told));
+  el("descriptors").replaceChildren(...told.facts.filter((f) => f.fields).map(reading));
   el("advice").replaceChildren(...told.advice.map((a) => h("li", { class: a.warning ? "warning" : null }, h("b", {}, (a.warning ? "! " : "") + a.about), a.words)));
   el("correlations").replaceChildren(...told.correlations.map(correlation));
 }
 
-function descriptors(told) {
-  const read = told.facts.filter((f) => f.fields);
-  const rows = read.map((f) => {
-    const sorted = [...f.values].sort((a, b) => a - b), at = (q) => sorted[Math.min(sorted.length - 1, Math.round(q * (sorted.length - 1)))];
-    const range = sorted.length > 1 ? `${number(at(0.05))} – ${number(at(0.95))}` : "–";
-    return h("tr", {}, h("th", { scope: "row" }, f.name), h("td", { class: "number" }, h("b", {}, number(f.mean, 4))), h("td", { class: "number" }, range),
-      h("td", {}, f.unit === "1" ? "" : f.unit), h("td", {}, strip(f, sorted)));
-  });
-  const fields = Math.max(0, ...read.map((f) => f.fields));
-  return h("div", { class: "table" }, h("table", {}, h("caption", {}, `${read.length} descriptors over ${fields} fields of ${told.crop_px.join(" × ")} pixels`),
-    h("thead", {}, h("tr", {}, ...["descriptor", "mean", "90 % of the fields", "unit", "distribution"].map((name, k) => h("th", { scope: "col", class: k === 1 || k === 2 ? "number" : null }, name)))), h("tbody", {}, rows)));
+/** A descriptor: its mean, how it spreads over the fields as a picture, and what 90 % of them are between. */
+function reading(f) {
+  const sorted = [...f.values].sort((a, b) => a - b), at = (q) => sorted[Math.min(sorted.length - 1, Math.round(q * (sorted.length - 1)))];
+  const unit = f.unit === "1" ? "" : ` ${f.unit}`;
+  return h("li", { title: `${f.name}: mean of ${f.fields} fields` }, h("span", { class: "name" }, f.name), h("b", {}, number(f.mean), h("small", {}, unit)), strip(f, sorted),
+    h("small", {}, sorted.length > 1 ? `90 %: ${number(at(0.05))} – ${number(at(0.95))}` : ""));
 }
 
 /** The values of all fields from the smallest to the largest, with the mean. */
 function strip(f, sorted) {
-  if (sorted.length < 2 || sorted.at(-1) === sorted[0]) return "";
+  if (sorted.length < 2 || sorted.at(-1) === sorted[0]) return h("svg", { class: "plot strip", viewBox: "0 0 120 22" });
   const [low, high] = [sorted[0], sorted.at(-1)], bins = 24, counts = Array(bins).fill(0);
   for (const value of sorted) counts[Math.min(bins - 1, Math.floor((value - low) / (high - low) * bins))]++;
   const most = Math.max(...counts), x = (value) => 120 * (value - low) / (high - low);

@@ -123,7 +123,8 @@ export function command(text) {
     copy.textContent = "Copied";
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   });
-  return h("div", { class: "command" }, h("code", {}, text), copy);
+  const words = text.split(" ").flatMap((word) => [h("span", {}, word), " "]).slice(0, -1); // no line breaks within a word
+  return h("div", { class: "command" }, h("code", {}, words), copy);
 }
 
 // --- sets and runs -----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ const sampleAddress = (name, file) => query("api/run/sample", { name, file });
 
 // --- one run -----------------------------------------------------------------------------------------------------
 
-let told = null, at = null;
+let told = null, at = null, pace = null;
 
 async function open(name) {
   if (asking) asking.abort();
@@ -126,7 +126,9 @@ function going(work) {
   place.hidden = false;
   if (busy) {
     const p = work.progress, done = p && p.of ? p.done / p.of : 0;
-    const left = done > 0.02 ? `about ${duration(work.seconds / done * (1 - done))} left` : "";
+    if (!pace || pace.number !== work.record.number) pace = done ? { number: work.record.number, done, seconds: work.seconds } : null;
+    const gone = pace ? done - pace.done : 0; // since it was first looked at: it may have gone on from the middle
+    const left = gone > 0.01 ? `about ${duration((work.seconds - pace.seconds) / gone * (1 - done))} left` : "";
     place.replaceChildren(progressOf(work), h("div", { class: "row" }, h("span", { class: "small grow" }, [p ? p.words : "Reading the images", done ? `${Math.round(100 * done)} %` : "", left].filter(Boolean).join(" · ")),
       h("button", { type: "button", id: "stop", onclick: trying(async () => { going(await stop(work)); }) }, work.state === "stopping" ? "Stop at once" : "Stop and save")));
     return;
