@@ -1,10 +1,17 @@
-"""Generate, edit and download in the studio: what is shown is what the command makes, and what is not masked stays."""
+"""Generate, edit, compare and download in the studio: what is shown is what the command makes, and as a person does it.
+
+All tests share one studio, whose work is done in this process, and its one process that draws at once.
+"""
 
 import hashlib
 import io
 import json
 import os
 import shlex
+import shutil
+import socket
+import threading
+import time
 import zipfile
 from types import SimpleNamespace
 
@@ -50,11 +57,14 @@ def studio(tmp_path_factory):
     write_images(random_set(3, SIZE, dtype="uint16"), folder / "sets" / "grains")
     write_images(random_set(3, SIZE, dtype="uint16"), folder / "sets" / "stack", as_stack=True)
     write_images(random_set(2, SIZE), folder / "sets" / "eight")
+    write_images(random_set(6, SIZE, dtype="uint16", seed=3), folder / "sets" / "held_out")
     train(
         "ddpm", random_set(3, SIZE, dtype="uint16"), folder / "runs" / "small", images_seen=40, size=(16, 24),
         settings=SMALL["ddpm"] | {"condition_dropout": 0.2}, conditions=CONDITIONS, cpu=True,
     )  # fmt: skip
-    return Studio.of(Workspace(folder), launch=in_this_process)
+    found = Studio.of(Workspace(folder), launch=in_this_process)
+    found.sketches._patience = 3600  # a busy machine is no fault of the studio
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,7 @@ def test_the_picture_at_once_is_the_first_of_the_set_to_the_bit(client, studio):
 
 
 GOOD = {"run": "runs/small", "count": 1}
+INPAINT = {"editor": "inpaint", "model": "runs/small", "set": "sets/grains"}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +124,8 @@ GOOD = {"run": "runs/small", "count": 1}
         ("/api/generate/sketch", {"page": "p", "wish": GOOD | {"run": "../../etc"}}, "no run of that name"),
         ("/api/generate/make", {"wish": GOOD, "name": "../out"}, "name"),
         ("/api/generate/make", {"wish": GOOD | {"context": "/etc"}, "name": "x"}, "no image set of that name"),
-        ("/api/edit/make", {"editor": "inpaint", "model": "runs/small", "set": "sets/grains", "index": 9}, "no picture"),
-        ("/api/edit/make", {"editor": "inpaint", "model": "runs/small", "set": "sets/grains"}, "brush a mask"),
+        ("/api/edit/make", INPAINT | {"index": 9}, "no picture"),
+        ("/api/edit/make", INPAINT, "brush a mask"),
         ("/api/edit/make", {"editor": "inpaint", "set": "sets/grains"}, "works with"),
         ("/api/edit/make", {"editor": "hosted_edit", "set": "sets/grains"}, "no editor"),
         ("/api/edit/make", {"editor": "diffedit", "model": "runs/small", "set": "sets/grains"}, "without captions"),
@@ -241,3 +252,149 @@ def test_downloads_are_what_the_command_writes(client, studio, name, tmp_path):
     for entry in whole.namelist():
         assert whole.read(entry) == files[entry.partition("/")[2]].read_bytes()
     assert not list((studio.workspace.own / "downloads").iterdir())
+
+
+# --- as a person does it -----------------------------------------------------------------------------------------
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+PATIENCE = 600_000
+LOOK = "selector => document.querySelector(selector).toDataURL()"
+
+
+@pytest.fixture(scope="module")
+def address(studio, client):
+    """The same studio, reached by a browser."""
+    uvicorn = pytest.importorskip("uvicorn")
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = uvicorn.Server(uvicorn.Config(server.studio_app(studio), log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not serving.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    serving.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def page(address):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    faults = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        desk = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=address, accept_downloads=True)
+        desk.set_default_timeout(PATIENCE)
+        found = desk.new_page()
+        found.on("pageerror", lambda error: faults.append(str(error)))
+        found.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        yield found
+        browser.close()
+    assert [fault for fault in faults if "409" not in fault] == []
+
+
+def until(page, script, arg=None):
+    page.wait_for_function(script, arg=arg, timeout=PATIENCE)
+
+
+def drag(page, box, *points):
+    """Press at the first of some points of a box, given as shares of its width and height, and go through the rest."""
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+
+
+def test_a_person_generates_edits_compares_and_downloads(page, studio, tmp_path):
+    folder = studio.workspace.folder
+
+    # Generate: the picture follows the slider, and the command what is asked.
+    page.goto("/generate?run=runs/small")
+    page.wait_for_selector("#sketch img")
+    before = page.locator("#sketch").get_attribute("data-sha256")
+    slider = page.locator(".field.number[data-name=brightness] input[type=range]")
+    drag(page, slider.bounding_box(), (0.5, 0.5), (0.9, 0.5))
+    until(page, "before => document.querySelector('#sketch').dataset.sha256 !== before", before)
+    page.locator("#seed").fill("4")
+    page.locator("#count").fill("10")
+    page.locator("#name").fill("by-hand")
+    until(page, "() => /--ask brightness=.* --out made.by-hand/.test(document.querySelector('#command').innerText)")
+    until(page, "() => document.querySelector('#sketch-state').innerText.startsWith('drawn')")
+    shown = page.locator("#command code").inner_text()
+    page.locator("#make").click()
+    page.wait_for_selector("#result .sheet img")
+    made = read_images(folder / "made" / "by-hand")
+    assert (folder / ".studio").exists()
+    assert shown.endswith("--out made/by-hand")
+    assert len(made) == 10
+    assert page.locator("#sketch").get_attribute("data-sha256") == hashes(made)[0]
+
+    # Download all of it.
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All, ZIP").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as packed:
+        file = next(name for name in packed.namelist() if name.endswith("images/0003.tif"))
+        with tifffile.TiffFile(io.BytesIO(packed.read(file))) as read:
+            assert (read.asarray() == made[3].pixels[0]).all()
+            assert read.asarray().dtype == np.uint16
+            numerator, denominator = read.pages[0].tags["XResolution"].value
+            assert denominator / numerator == pytest.approx(2.5, rel=1e-4)
+
+    # Edit: a brush, a slip undone, an eraser, by mouse and by keys.
+    page.goto("/edit?run=runs/small&set=sets/grains&picture=1")
+    page.wait_for_selector("#editor option", state="attached")
+    until(page, "() => /nothing masked/.test(document.querySelector('#masked').innerText)")
+    canvas = page.locator("#canvas canvas")
+    bare = page.evaluate(LOOK, "#canvas canvas")
+    share = "() => parseFloat(document.querySelector('#masked').innerText) || 0"
+    drag(page, canvas.bounding_box(), (0.4, 0.4), (0.55, 0.5))
+    first = page.evaluate(share)
+    drag(page, canvas.bounding_box(), (0.6, 0.3), (0.6, 0.7))
+    assert page.evaluate(share) > first > 0
+    page.keyboard.press("Control+z")
+    canvas.focus()
+    page.keyboard.press("Control+z")
+    assert page.evaluate(share) == first
+    page.keyboard.press("e")
+    page.keyboard.press(" ")  # an eraser's dab where the brush is
+    page.keyboard.press("b")
+    assert page.evaluate(LOOK, "#canvas canvas") != bare
+    page.locator("#more summary").click()
+    page.get_by_label("passes", exact=True).fill("0")
+    page.locator("#name").fill("mended")
+    until(page, "() => /--mask .* passes=0 .*mended/.test(document.querySelector('#command').innerText)")
+    page.locator("#make").click()
+    page.wait_for_selector("#verdict .well:has-text('to the bit')")
+    drawn = read_images(folder / ".studio" / "edits" / "mended" / "mask.png")[0].pixels[0] > 0
+    (edited,), source = read_images(folder / "edited" / "mended"), read_images(folder / "sets" / "grains")[1]
+    changed = (edited.pixels != source.pixels).any(axis=0)
+    assert 0 < changed.sum() <= drawn.sum()
+    assert not changed[~drawn].any()
+
+    # Before and after: the slider shows more of the one or the other, and the outline of the region can be put away.
+    looks = []
+    for value in (0, 1000):
+        page.locator(".wipe").fill(str(value))
+        looks.append(page.evaluate(LOOK, "#wipe canvas"))
+    page.get_by_label("outline of the region").uncheck()
+    looks.append(page.evaluate(LOOK, "#wipe canvas"))
+    assert len(set(looks)) == 3
+
+    # Compare: side by side, with the evidence and its whole page.
+    page.goto("/compare?set=made/by-hand&measured=sets/held_out")
+    until(page, "() => document.querySelectorAll('#sheets .sheet-box').length === 2")
+    page.locator("#fields").fill("8")
+    page.locator("#name").fill("held")
+    until(page, "() => /--fields 8 .*compared.held/.test(document.querySelector('#command').innerText)")
+    page.locator("#make").click()
+    until(page, "() => document.querySelector('#headline').innerText.includes('by-hand')")
+    page.locator("#tests summary").first.click()
+    assert page.locator("#tests tr:has-text('porosity')").count() >= 1
+    page.locator("#page-box summary").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("heading", level=1).wait_for()
+    assert "by-hand" in frame.get_by_role("heading", level=1).inner_text()
