@@ -355,7 +355,6 @@ def test_a_person_generates_edits_compares_and_downloads(page, studio, tmp_path)
     first = page.evaluate(share)
     drag(page, canvas.bounding_box(), (0.6, 0.3), (0.6, 0.7))
     assert page.evaluate(share) > first > 0
-    page.keyboard.press("Control+z")
     canvas.focus()
     page.keyboard.press("Control+z")
     assert page.evaluate(share) == first

@@ -51,10 +51,12 @@ export class Asking {
     });
     this.caption = null;
     const parts = [];
-    if (about.text && about.text !== "instruction") {
-      this.caption = h("textarea", { maxlength: 1000, rows: 3, "aria-label": "Caption", placeholder: "as in training", oninput: () => onChange(true), onchange: () => onChange(false) });
-      parts.push(h("label", { class: "field" }, h("span", {}, "Caption"), this.caption));
-      if (about.texts.length) parts.push(h("details", {}, h("summary", {}, "Captions of training images"), h("div", { class: "texts" }, about.texts.map((text) =>
+    if (about.text) {
+      this.text = about.text;
+      const called = about.text[0].toUpperCase() + about.text.slice(1);
+      this.caption = h("textarea", { maxlength: 1000, rows: 3, "aria-label": called, placeholder: "as in training", oninput: () => onChange(true), onchange: () => onChange(false) });
+      parts.push(h("label", { class: "field" }, h("span", {}, called), this.caption));
+      if (about.texts.length) parts.push(h("details", {}, h("summary", {}, `${called}s that it learnt`), h("div", { class: "texts" }, about.texts.map((text) =>
         h("button", { type: "button", onclick: () => { this.caption.value = text; onChange(false); } }, text)))));
     }
     place.replaceChildren(...this.numbers.map((field) => field.element), ...this.classes.map((kind) => kind.element), ...parts);
@@ -65,6 +67,8 @@ export class Asking {
     const numbers = {}, classes = {};
     for (const field of this.numbers) { const value = all ? field.all : field.one; if (value !== null) numbers[field.name] = value; }
     for (const { name, select } of this.classes) if (select.value) classes[name] = select.value;
-    return { numbers, classes, ...(this.caption && this.caption.value.trim() ? { caption: this.caption.value.trim() } : {}) };
+    const words = this.caption ? this.caption.value.trim() : "";
+    if (words && this.text !== "caption") classes[this.text] = words;
+    return { numbers, classes, ...(words && this.text === "caption" ? { caption: words } : {}) };
   }
 }

@@ -106,7 +106,7 @@ async function showEvidence(name) {
     h("div", { class: "table" }, h("table", {}, heads(["Descriptor", "Verdict", "Difference of means", "95 % interval", "Margin", "In margins: within the band it counts as the same", "Fields that would decide"]),
       h("tbody", {}, own.filter((test) => test.compared === set).map((test) => h("tr", {}, h("th", { scope: "row" }, test.descriptor), h("td", {}, h("span", { class: `told-apart ${test.verdict}` }, test.verdict)),
         h("td", {}, test.difference === null ? "–" : `${number(test.difference)} ${test.unit}`), h("td", {}, test.low === null ? "–" : `${number(test.low)} to ${number(test.high)}`), h("td", {}, test.margin === null ? "–" : `± ${number(test.margin)} ${test.unit}`),
-        h("td", {}, forest(test)), h("td", {}, test.fields_needed === null ? "" : number(test.fields_needed, 6)))))))));
+        h("td", {}, forest(test)), h("td", {}, test.fields_needed === null ? "" : number(test.fields_needed, 6))))))))));
   const rows = found.distances.filter((one) => one.ratio !== null);
   el("distances").replaceChildren(...(rows.length ? [h("details", {}, h("summary", {}, "Distances, in units of what two measured sets differ by (the floor)"), h("div", { class: "table" }, h("table", {},
     heads(["Set", "Measure", "Times the floor", "Value", "95 % interval"]),

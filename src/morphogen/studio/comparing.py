@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from morphogen.problems import Problem
 from morphogen.report.study_record import StudyRecord
-from morphogen.report.verdict import measure_name, verdict
+from morphogen.report.verdict import About, measure_name, verdict
 from morphogen.serving.manners import HEADERS
 from morphogen.specimens.specimen import specimen_names
 from morphogen.studio.drawing_wish import LARGEST_SEED, ThingName
@@ -116,7 +116,7 @@ class Evidence(BaseModel):
     distances: list[Distance]
 
 
-SUBJECTS = (
+SUBJECTS: tuple[tuple[About, str], ...] = (
     ("controls", "Against the controls"), ("agreement", "Other measures"), ("physics", "Physics"), ("copies", "Copies"),
     ("variety", "Variety"), ("caution", "To bear in mind"),
 )  # fmt: skip

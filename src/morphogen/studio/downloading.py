@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
@@ -135,10 +135,14 @@ def _zipped(folder: _Folder, called: str) -> Iterator[bytes]:
     """The files of a folder as a ZIP file, as it grows; the folder is gone at the end, however that comes."""
     try:
         sink = _Sink()
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as packed:  # noise is not packed smaller
+        # Deflated, since programs that read a ZIP file from its beginning cannot tell where a stored one ends.
+        packed = zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        with packed:
             for file in sorted(path for path in folder.path.rglob("*") if path.is_file()):
                 name = f"{called}/{file.relative_to(folder.path).as_posix()}"
-                with open(file, "rb") as source, packed.open(zipfile.ZipInfo.from_file(file, name), "w") as entry:
+                about = zipfile.ZipInfo.from_file(file, name)
+                about.compress_type = zipfile.ZIP_DEFLATED
+                with open(file, "rb") as source, packed.open(about, "w") as entry:
                     while part := source.read(_EACH):
                         entry.write(part)
                         yield from sink.taken()

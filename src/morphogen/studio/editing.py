@@ -7,6 +7,7 @@ came of it is held against the source before it is shown, pixel by pixel.
 
 import json
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,11 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from morphogen.images.formats import png
 from morphogen.images.picture import Picture
 from morphogen.problems import Problem
-from morphogen.studio.drawing_wish import LARGEST_SEED, Number, ThingName, Word, Words, exactly
+from morphogen.studio.drawing_wish import LARGEST_SEED, Number, ThingName, Value, Word, Words, exactly
 from morphogen.studio.generating import Command, NewName, answered
 from morphogen.studio.pictures import stamp_of
 from morphogen.studio.studio import Studio
-from morphogen.studio.work import Work
+from morphogen.studio.work import AT_WORK, Work
 from morphogen.studio.workspace import Missing
 from morphogen.whole_files import write_text_whole, write_whole
 
@@ -110,7 +111,7 @@ class EditWish(BaseModel):
     words: Words = ""
     emphasis: dict[Word, Number] = Field(default={}, max_length=64)
     numbers: dict[Word, Number] = Field(default={}, max_length=64)
-    classes: dict[Word, Word] = Field(default={}, max_length=64)
+    classes: dict[Word, Value] = Field(default={}, max_length=64)
     settings: dict[Identifier, Setting] = Field(default={}, max_length=64)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     name: NewName = "new"
@@ -218,6 +219,8 @@ def router(studio: Studio) -> APIRouter:
         words = words_of(wish)
         if wish.mask is not None:
             _require_fit(wish.mask, picture)
+        if any(work.record.makes == makes and work.state in AT_WORK for work in studio.works.all()):
+            raise Problem(f"{makes} is being made", do="wait for it, or choose another name")
         place = kept_edits / wish.name
         place.mkdir(parents=True, exist_ok=True)
         write_text_whole(place / "edit.json", Kept(set=wish.set, index=wish.index).model_dump_json())
@@ -226,7 +229,11 @@ def router(studio: Studio) -> APIRouter:
             write_whole(place / "mask.png", lambda path: png.write(path, pixels, picture.spacing_um))
         reads = [wish.set, *([wish.model] if wish.model is not None else [])]
         title = f"{wish.editor} of picture {wish.index} of {wish.set}"
-        return studio.works.start("edit", title, words, of=reads, makes=makes)
+        try:
+            return studio.works.start("edit", title, words, of=reads, makes=makes)
+        except Problem:
+            shutil.rmtree(place)
+            raise
 
     @routes.get("/api/edit/result")
     def result(name: EditName) -> Result:
@@ -278,9 +285,11 @@ def _kept(studio: Studio, edits: Path, name: str) -> tuple[Kept, Path]:
 
 def _written(setting: Setting) -> str:
     """A setting as the command line reads it, which is YAML."""
-    if isinstance(setting, str) and setting.strip() == setting and yaml.safe_load(setting or "~") == setting:
-        return setting
-    return json.dumps(setting)
+    try:
+        as_it_is = isinstance(setting, str) and setting.strip() == setting and yaml.safe_load(setting) == setting
+    except yaml.YAMLError:
+        as_it_is = False
+    return str(setting) if as_it_is else json.dumps(setting)
 
 
 def _typed(path: Path, folder: Path) -> str:

@@ -285,6 +285,8 @@ def _why_not(editor: str, run: Path) -> str:
         editor_class(editor)(editor_settings_kind(editor).model_construct(), run)
     except Problem as problem:
         return str(problem)
+    except Exception as error:  # one editor that stumbles over a folder takes none of the others away
+        return f"it cannot be opened ({type(error).__name__}: {error})"
     return ""
 
 
