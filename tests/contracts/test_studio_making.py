@@ -394,6 +394,8 @@ def test_a_person_generates_edits_compares_and_downloads(page, studio, tmp_path)
     page.locator("#tests summary").first.click()
     assert page.locator("#tests tr:has-text('porosity')").count() >= 1
     page.locator("#page-box summary").click()
-    frame = page.frame_locator("iframe")
-    frame.get_by_role("heading", level=1).wait_for()
-    assert "by-hand" in frame.get_by_role("heading", level=1).inner_text()
+    heading = "(document.querySelector('iframe')?.contentDocument?.querySelector('h1')?.innerText ?? '')"
+    until(page, f"() => {heading}.includes('by-hand')")
+    policy = page.request.get("/evidence?name=compared/held").headers["content-security-policy"]
+    assert "script" not in policy
+    assert "sandbox" in policy
