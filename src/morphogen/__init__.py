@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from morphogen.generation.text_to_image import text_to_image
     from morphogen.generation.translate import translate
     from morphogen.images.folders import read_images, write_images
+    from morphogen.images.sixteen_bit import tiff
     from morphogen.images.splitting import split
     from morphogen.instructions.triples import known_triples as make_triples
     from morphogen.instructions.triples import write_triples
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from morphogen.review.results import review_results
     from morphogen.review.server import serve as serve_review
     from morphogen.studies.study import study
+    from morphogen.studio.server import serve as serve_studio
     from morphogen.training.control import control
     from morphogen.training.distil import distil
     from morphogen.training.image_text import open_image_text
@@ -83,9 +85,11 @@ __all__ = [
     "review_results",
     "segment",
     "serve_review",
+    "serve_studio",
     "split",
     "study",
     "text_to_image",
+    "tiff",
     "train",
     "translate",
     "write_images",
@@ -126,9 +130,11 @@ _CALLS = {
     "review_results": ("morphogen.review.results", "review_results"),
     "segment": ("morphogen.evaluation.segment", "segment"),
     "serve_review": ("morphogen.review.server", "serve"),
+    "serve_studio": ("morphogen.studio.server", "serve"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
     "text_to_image": ("morphogen.generation.text_to_image", "text_to_image"),
+    "tiff": ("morphogen.images.sixteen_bit", "tiff"),
     "train": ("morphogen.training.train", "train"),
     "translate": ("morphogen.generation.translate", "translate"),
     "write_images": ("morphogen.images.folders", "write_images"),

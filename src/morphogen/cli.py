@@ -1,7 +1,7 @@
 """The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
 It has the name of the command, except ``make_phantoms``, ``make_triples``, ``asked_and_given`` and ``audit_metrics``;
-those of a review are ``new_review``, ``serve_review`` and ``review_results``;
+those of a review are ``new_review``, ``serve_review`` and ``review_results``, that of the studio ``serve_studio``;
 ``translate`` is what ``generate --sources`` calls, ``text_to_image`` what ``generate`` calls for a pipeline. Nothing
 heavy is imported before a command runs, so that ``--help`` answers at once.
 """
@@ -26,6 +26,7 @@ from morphogen.commands import (
     images,
     pipelines,
     review,
+    studio,
     training,
     understanding,
 )
@@ -50,12 +51,13 @@ def cli() -> None:
 
 
 for _command in (
-    data_sets.fetch, images.phantom, images.triples, images.describe, images.split, images.segment,
+    data_sets.fetch, images.phantom, images.triples, images.describe, images.split, images.segment, images.tiff,
     understanding.caption,
     training.train, training.distil, training.control,
     generation.generate, generation.interpolate, generation.mix, generation.project, generation.likelihood,
     generation.reconstruct, generation.attend, editing.edit, understanding.classify, understanding.retrieve,
     evidence.evaluate, evidence.asked, evidence.study, evidence.audit, review.review,
+    studio.studio,
     pipelines.lora, pipelines.export, pipelines.order,
     training.methods, editing.editors,
 ):  # fmt: skip

@@ -17,13 +17,15 @@ from morphogen.images.folders import write_images
 from morphogen.images.image_set import Pictures
 from morphogen.problems import Problem
 from morphogen.report.study_record import SpecimenRecord, StudyRecord
-from morphogen.review.answers import ANSWERS, AnswerBook, Given, last_of_each, read_answers, require_one_server
+from morphogen.review.answers import ANSWERS, AnswerBook, Given, last_of_each, read_answers
 from morphogen.review.folder import OpenReview
 from morphogen.review.making import new_review
 from morphogen.review.records import canonical
 from morphogen.review.results import review_results
 from morphogen.review.results_page import read_evidence, with_section, write_results
 from morphogen.review.sealing import read_code, require_blind, unseal, write_code
+from morphogen.serving.guard import Guard
+from morphogen.serving.one_server import require_one_server
 from small_review import answer_all, noise_set, small_review, started, truth
 
 testclient = pytest.importorskip("fastapi.testclient", reason="a review is served by FastAPI")
@@ -382,7 +384,7 @@ def test_other_addresses_need_a_token_and_the_name_of_the_server_is_checked(stud
             server.serve(study, **beyond)
     review = OpenReview.of(study)
     link = review.links()["Ada"]
-    guard = server._Guard(server.review_app(review), None, "a-token-of-the-server")
+    guard = Guard(server.review_app(review), None, "a-token-of-the-server")
     with testclient.TestClient(guard) as client:
         assert client.get(link).status_code == 404
         assert client.get(f"/a-token-of-the-serveR{link}").status_code == 404
@@ -397,7 +399,7 @@ def test_other_addresses_need_a_token_and_the_name_of_the_server_is_checked(stud
         for origin, status in (("https://review.example", 200), ("https://elsewhere.example", 403)):
             client.headers["Origin"] = origin
             assert send(client, 1).status_code == status
-    guard = server._Guard(server.review_app(review), frozenset({"127.0.0.1"}), "")
+    guard = Guard(server.review_app(review), frozenset({"127.0.0.1"}), "")
     with testclient.TestClient(guard, base_url="http://127.0.0.1:8765") as client:
         assert client.get(link).status_code == 200
         assert client.get(link, headers={"Host": "rebound.example:8765"}).status_code == 421

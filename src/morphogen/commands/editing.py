@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from morphogen.commands.options import as_number, name_value_pairs, read_set, reading_options, tell_of, wishes_of
+from morphogen.commands.options import (
+    as_number,
+    name_value_pairs,
+    only_number,
+    read_set,
+    reading_options,
+    tell_of,
+    wishes_of,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="A setting of the editor, as 'strength=0.6'; 'morphogen editors EDITOR' shows them.",
 )
+@click.option("--number", type=click.IntRange(min=0), metavar="K", help="Only image K of the set, counted from 0.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same edits.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Images at a time: memory, speed."
@@ -65,8 +74,8 @@ if TYPE_CHECKING:
 @reading_options  # fmt: skip
 def edit(editor: str, images: Path, out: Path, model: Path | None, caption: str | None, before: str | None,
          words: str | None, mask: str | None, emphasis: tuple[str, ...], asked: tuple[str, ...],
-         given: tuple[str, ...], seed: int, batch_size: int, extension: str | None, cpu: bool, sheet: Path | None,
-         **reading: Any) -> None:  # fmt: skip
+         given: tuple[str, ...], number: int | None, seed: int, batch_size: int, extension: str | None, cpu: bool,
+         sheet: Path | None, **reading: Any) -> None:  # fmt: skip
     """Change IMAGES with EDITOR as they are asked to be; 'morphogen editors' lists the editors.
 
     Writes the images in the format, bit depth, grey scale and pixel size that they had; regions/, white where each was
@@ -91,7 +100,7 @@ def edit(editor: str, images: Path, out: Path, model: Path | None, caption: str 
         require_writable_file(sheet, made=out)
     weights = {word: as_number(f"the weight of '{word}'", value)
                for word, value in name_value_pairs(emphasis, underscores=False)}  # fmt: skip
-    wishes, pictures = wishes_of(asked), read_set(images, reading)
+    wishes, pictures = wishes_of(asked), only_number(number, read_set(images, reading), images)
     instructions = [
         Instruction(caption=caption or "", before=before or "", words=words or "", emphasis=weights,
                     asked=asked_of(wishes, k, len(pictures)))

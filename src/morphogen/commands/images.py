@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from morphogen.commands.options import SIZE, as_number, name_value_pairs, read_set, reading_options, text_encoder_option
+from morphogen.commands.options import (
+    SIZE,
+    as_number,
+    name_value_pairs,
+    only_number,
+    read_set,
+    reading_options,
+    text_encoder_option,
+)
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -284,3 +292,25 @@ def segment(images: Path, out: Path, specimen: str, segmentation: str | None, **
     masked, found = with_masks(pictures, specimen=specimen, segmentation=segmentation)
     write_images(masked, out)
     click.echo(f"{len(masked)} images with masks in {out}: pixels {found.words}")
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the files.")
+@click.option("--number", type=click.IntRange(min=0), metavar="K", help="Only image K of the set, counted from 0.")
+@click.option("--as-stored", is_flag=True, help="Keep the type of the pixels, 8 bit, 16 bit or float.")
+@click.option("--as-stack", is_flag=True, help="One file with all images as its slices.")
+@reading_options
+def tiff(images: Path, out: Path, number: int | None, as_stored: bool, as_stack: bool, **reading: Any) -> None:
+    """Write IMAGES as 16 bit TIFF files with their pixel size, as ImageJ reads it.
+
+    8 bit levels are multiplied by 257; levels that are no whole numbers are mapped linearly to 16 bit. Each file says
+    how, and so does manifest.json.
+    """
+    from morphogen.images.sixteen_bit import tiff as write_tiff
+    from morphogen.whole_files import require_free_folder
+
+    require_free_folder(out, "the files")
+    pictures = only_number(number, read_set(images, reading), images)
+    write_tiff(pictures, out, as_stored=as_stored, as_stack=as_stack)
+    click.echo(f"{len(pictures)} images of {pictures[0].size[0]} x {pictures[0].size[1]} in {out}")

@@ -68,6 +68,17 @@ def read_set(path: Path, reading: dict[str, Any]) -> "Pictures":
     return read_images(path, **reading)
 
 
+def only_number(number: int | None, images: "Pictures", path: Path) -> "Pictures":
+    """One image of a set, as a set; all where none is named."""
+    from morphogen.images.image_set import Pictures
+
+    if number is None:
+        return images
+    if number >= len(images):
+        raise Problem(f"{path} has {len(images)} images and no number {number}", do="choose a smaller one")
+    return Pictures([images[number]], images.name)
+
+
 def given_options(names: Iterable[str]) -> str:
     """Which of these parameters were typed rather than left at their defaults, as "--count, --ask"."""
     ctx = click.get_current_context()

@@ -94,6 +94,9 @@ _PRECISION = "bf16 is faster where a GPU or a CPU has it, and the default on suc
     help="Of a diffusion method: tell it the vector that this run of 'train clip' has of each crop. It draws variations"
     " of images then. clip_prior learns to draw such vectors for captions. Crops must be those of the CLIP.",
 )
+@click.option("--samples-every", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Save so often and draw a few images of what was learnt so far, into samples/ of the run. The time"
+              " that they take is part of a budget in seconds.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help=_PRECISION)
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, on a GPU.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the run in --out to this budget.")
@@ -102,7 +105,7 @@ _PRECISION = "bf16 is faster where a GPU or a CPU has it, and the default on suc
 def train(method: str, images: Path, out: Path | None, seconds: float | None, images_seen: int | None,
           crop: tuple[int, int], specimen: str | None, symmetries: tuple[str, ...], given: tuple[str, ...],
           seed: int, clip_percent: float, with_masks: bool, conditions: tuple[str, ...], text_encoder: Path | None,
-          context: str | None, sources: Path | None, image_vector: Path | None,
+          context: str | None, sources: Path | None, image_vector: Path | None, samples_every: float | None,
           precision: str | None, compiled: bool, go_on: bool, cpu: bool, **reading: Any) -> None:  # fmt: skip
     """Train METHOD on random crops of IMAGES; 'morphogen methods' lists the methods.
 
@@ -133,6 +136,7 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
 
     settings = {name: yaml.safe_load(value) for name, value in name_value_pairs(given)}
     learner_settings(method, settings)
+    from morphogen.training.train import SAVE_EVERY_SECONDS
     from morphogen.training.train import train as train_method
     from morphogen.whole_files import free_folder
 
@@ -140,6 +144,11 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
     told: Literal["masks", "edges"] | Pictures | None
     told = _context(context, {name: reading[name] for name in OF_SOURCES})
     pictures, told, conditions = _with_triples(method, images, reading, told, conditions)
+    samples = None
+    if samples_every is not None and is_main_process():
+        from morphogen.generation.samples_on_the_way import SamplesOnTheWay
+
+        samples = SamplesOnTheWay(folder, every_seconds=samples_every, text_encoder=text_encoder, cpu=cpu)
     try:
         run = train_method(
             method, pictures, folder, seconds=seconds, images_seen=images_seen, size=crop, settings=settings,
@@ -149,12 +158,15 @@ def train(method: str, images: Path, out: Path | None, seconds: float | None, im
             sources=read_set(sources, {name: reading[name] for name in OF_SOURCES}) if sources is not None else None,
             image_vector=image_vector,
             augmentations=augmentations(allowed, lighting_varies=kind is not None and kind.lighting_varies),
-            precision=precision, compiled=compiled, go_on=go_on, cpu=cpu,
+            precision=precision, compiled=compiled, go_on=go_on, cpu=cpu, on_report=samples,
+            save_every_seconds=SAVE_EVERY_SECONDS if samples_every is None else min(SAVE_EVERY_SECONDS, samples_every),
         )  # fmt: skip
     except KeyboardInterrupt:
         if (folder / "state.safetensors").exists():
             click.echo(f"Stopped and saved; go on with --continue --out {folder}", err=True)
         raise
+    if samples is not None:
+        samples.draw()
     if is_main_process():
         counters = run.counters
         click.echo(
@@ -342,14 +354,56 @@ def _with_triples(
 
 @click.command()
 @click.argument("method", required=False)
-def methods(method: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="All methods with all that is known of them, for programs.")
+def methods(method: str | None, as_json: bool) -> None:
     """List the methods, or the settings of METHOD."""
     from morphogen.methods.method import method_names
     from morphogen.understanding.learners import learner_class, learner_settings, understanding_names
 
+    names = (*method_names(), *understanding_names())
+    if as_json:
+        if method is not None:
+            raise Problem("--json tells of all methods", do="leave METHOD out")
+        import json
+
+        click.echo(json.dumps([_known_of(name) for name in names], indent=1))
+        return
     if method is None:
-        for name in (*method_names(), *understanding_names()):
+        for name in names:
             click.echo(f"{name:<16} {learner_class(name).title}")
         return
     for name, field in type(learner_settings(method)).model_fields.items():
         click.echo(f"{name:<20} by default {field.default!r}: {field.description or ''}")
+
+
+def _known_of(name: str) -> dict[str, Any]:
+    """What a program that offers a method must know of it."""
+    import sys
+
+    from morphogen.methods.method import GenerativeMethod
+    from morphogen.understanding.learners import learner_class, learner_settings
+
+    kind, settings = learner_class(name), learner_settings(name)
+    sizes = kind.sizes(settings)
+    described = type(settings).model_json_schema()["properties"]
+    defaults = settings.model_dump(mode="json")
+    return {
+        "name": name,
+        "title": kind.title,
+        "words": (sys.modules[kind.__module__].__doc__ or "").partition("\n")[0],
+        "draws_images": issubclass(kind, GenerativeMethod),
+        "conditional": kind.conditional,
+        "reads_text": kind.reads_text,
+        "takes_context": kind.takes_context,
+        "needs_context": kind.needs_context,
+        "translates": kind.translates,
+        "learns_from": kind.learns_from,
+        "learns_captions": kind.learns_captions,
+        "learns_image_vectors": kind.learns_image_vectors,
+        "multiple_of": sizes.multiple_of,
+        "at_least": sizes.at_least,
+        "settings": [
+            {"name": known, "default": defaults[known], "description": told.get("description", "")}
+            for known, told in described.items()
+        ],
+    }

@@ -32,7 +32,7 @@ from morphogen.images.formats.plane import Plane, UnreadableImageError
 from morphogen.images.formats.stored_array import OTHER_STACKS, planes_of
 from morphogen.images.image_set import ImageSet, Pictures
 from morphogen.images.labels import CAPTIONS, CLASS, LABELS, labels_of
-from morphogen.images.picture import Label, Origin, Picture, spacing_from_stored, stored_spacing
+from morphogen.images.picture import SCALED, Label, Origin, Picture, spacing_from_stored, stored_spacing
 from morphogen.images.stored_pixels import StoredMask, StoredPixels, as_mask, as_pixels, stored
 from morphogen.images.volume_file import VolumeFile, stored_bytes
 from morphogen.problems import Problem, printable
@@ -123,9 +123,9 @@ def read_images(
     classes = {folder: folder.name for folder in folders if folder.parent == path and folder.name != "images"}
     for folder in folders:
         _require_no_way_out(folder, path)
-    entries = {folder: _manifest_entries(folder) for folder in folders}
+    entries = {folder: manifest_entries(folder) for folder in folders}
     labels = labels_of(found, path)
-    masks = {folder: _mask_files(folder) for folder in folders}
+    masks = {folder: mask_files(folder) for folder in folders}
     pictures: list[Picture] = []
     levels: list[NDArray[np.generic] | None] = []
     brightest = 0.0
@@ -354,7 +354,10 @@ def _write_set(
 ) -> None:
     entries = []
     for picture, name, writer in track(list(zip(images, files, writers, strict=True)), "Writing images"):
-        write = partial(writer.write, pixels=picture.pixels.astype(pixel_type), spacing_um=picture.spacing_um)
+        write = partial(
+            writer.write, pixels=picture.pixels.astype(pixel_type), spacing_um=picture.spacing_um,
+            **_note_of(picture, writer),
+        )  # fmt: skip
         if ending_of(name) in getattr(writer, "SEVERAL_FILES", ()):
             write(folder / name)  # the folder is moved to its place when all of it is written
         else:
@@ -367,8 +370,14 @@ def _write_stack(images: ImageSet, extension: str, writer: ModuleType, pixel_typ
     """One file with all images as its slices; the manifest has an entry for each, in order."""
     file = folder / f"stack{extension}"
     stack = np.stack([picture.pixels for picture in images], axis=1).astype(pixel_type)
-    writer.write_volume(file, stack, (math.nan, *images[0].spacing_um))
+    writer.write_volume(file, stack, (math.nan, *images[0].spacing_um), **_note_of(images[0], writer))
     _write_manifest(images, [_entry(file.name, picture) for picture in images], folder)
+
+
+def _note_of(picture: Picture, writer: ModuleType) -> dict[str, str]:
+    """What a file itself says of its grey levels, where they are not those of the source and its format can say it."""
+    said = str(picture.labels.get(SCALED, ""))
+    return {"note": said} if said and getattr(writer, "NOTES", False) else {}
 
 
 def _entry(name: str, picture: Picture) -> ManifestEntry:
@@ -411,8 +420,12 @@ def _require_stackable(images: ImageSet) -> None:
             raise Problem(f"images of different {what} make no stack", do="write one file an image")
 
 
-def _manifest_entries(folder: Path) -> dict[str, list[ManifestEntry]]:
-    """What the manifest of a folder says, by file: an entry, or one a slice of a stack."""
+def manifest_entries(folder: Path) -> dict[str, list[ManifestEntry]]:
+    """What the manifest of a folder says, by file: an entry, or one a slice of a stack.
+
+    Raises:
+        Problem: it is no manifest that this version reads.
+    """
     file = folder / MANIFEST
     if not file.exists():
         return {}
@@ -496,8 +509,12 @@ def _above(mask: NDArray[np.generic], level: float) -> NDArray[np.bool_]:
     return mask.max(axis=0) > level if on_disk is None else as_mask(StoredMask(on_disk, level))
 
 
-def _mask_files(folder: Path) -> dict[str, Path]:
-    """The masks beside a folder of images, by the names of the files without their endings."""
+def mask_files(folder: Path) -> dict[str, Path]:
+    """The masks beside a folder of images, by the names of the files without their endings.
+
+    Raises:
+        Problem: one is a link that leaves the folder.
+    """
     beside = folder.parent / "masks"
     if folder.name != "images" or not beside.is_dir():
         return {}

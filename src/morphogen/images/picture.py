@@ -28,6 +28,9 @@ TRAINED_ON = "trained on"
 TOLD_BY = "told by"
 """Label of a generated picture: the identity of the CLIP, if any, whose vectors its method was told."""
 
+SCALED = "grey levels"
+"""Label of a picture whose grey levels were mapped to others: how these follow, in words of ASCII."""
+
 EDITED_BY = "edited by"
 """Label of an edited picture: the editor."""
 

@@ -11,7 +11,6 @@ without the log beside it, may lack the last answers and is then refused.
 The order of answers is that of their numbers. Calendar and clocks are recorded and decide nothing.
 """
 
-import errno
 import json
 import sqlite3
 import time
@@ -172,25 +171,6 @@ def last_of_each(answers: Iterable[Answer]) -> list[Answer]:
     for answer in answers:
         last[answer.rater, answer.position] = answer
     return sorted(last.values(), key=lambda a: (a.rater, a.position))
-
-
-def require_one_server(folder: Path) -> Any:
-    """Take the lock of a study, held until the returned file is closed or the process ends, however it ends.
-
-    Raises:
-        Problem: another server has it.
-    """
-    import fcntl
-
-    file = open(folder / "serving.lock", "a+", encoding="utf-8")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise
-        raise Problem(f"another server is serving {folder}", do="stop it first, or use that one") from None
-    return file
 
 
 def _row(answer: Answer) -> tuple[Any, ...]:

@@ -20,16 +20,11 @@ part of every address.
 """
 
 import asyncio
-import hashlib
-import hmac
-import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib import resources
 from pathlib import Path as FilePath
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Path, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -37,28 +32,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field
 
 from morphogen.problems import Problem
-from morphogen.review.answers import AnswerBook, Given, read_answers, require_one_server
+from morphogen.review.answers import AnswerBook, Given, read_answers
 from morphogen.review.desk import Desk, Place, Refused
 from morphogen.review.folder import OpenReview
 from morphogen.review.records import CHOICES, RATINGS, sha256
 from morphogen.review.sealing import require_blind
+from morphogen.serving import listening
+from morphogen.serving.manners import Manners
+from morphogen.serving.one_server import require_one_server
+from morphogen.serving.own_page import give_cookie, is_from_own_page
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-SHORTEST_TOKEN = 16
 LARGEST_BODY = 16_384
 """An answer is a few hundred bytes; nothing larger is read."""
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-_ENCODED = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-_COOKIE = "page"
 _STATIC = {"review.js": "text/javascript", "review.css": "text/css"}
 
 Token = Annotated[str, Path(min_length=1, max_length=64)]
@@ -104,7 +89,7 @@ class Taken(State):
 
 
 def review_app(review: OpenReview, address: str = "") -> FastAPI:
-    """The application of one study. The caller holds the lock (``answers.require_one_server``).
+    """The application of one study. The caller holds the lock (``serving.one_server``).
 
     Args:
         review: the study.
@@ -132,7 +117,7 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
 
     # Its documentation pages would come from another host.
     app = FastAPI(title="Morphogen review", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(_Manners)
+    app.add_middleware(Manners, largest_body=lambda _: LARGEST_BODY, too_large="This is no answer.")
 
     def place_of(token: str) -> Place:
         place = by_token.get(sha256(token.encode()))
@@ -160,11 +145,7 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
             version=design.morphogen,
         )  # fmt: skip
         response = HTMLResponse(text)
-        nonce = secrets.token_urlsafe(12)
-        response.set_cookie(
-            _COOKIE, f"{nonce}.{_signature(token, nonce)}", path=request.url.path, httponly=True, samesite="strict",
-            secure=request.url.scheme == "https",
-        )  # fmt: skip
+        give_cookie(response, request, token, request.url.path)
         return response
 
     @app.get("/r/{token}/state", response_model=State)
@@ -191,7 +172,7 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
     @app.post("/r/{token}/answer", response_model=Taken, responses={403: {}, 409: {"model": State}, 507: {}})
     async def answer(token: Token, sent: AnswerSent, request: Request) -> Response:
         place = place_of(token)
-        if not _from_own_page(request, token, address):
+        if not is_from_own_page(request, token, address):
             raise HTTPException(403, "Answers are taken from the page of this link.")
         given = Given(place.rater.name, sent.position, 0, sent.choice, tuple(sent.ratings), sent.seconds, sent.attempt)
         try:
@@ -205,59 +186,6 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
         return JSONResponse(_state(place) | {"right": place.rater.questions[sent.position].right})
 
     return app
-
-
-class _Manners:
-    """The same headers on every answer, and no body that is larger than an answer can be."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message = message | {"headers": [*message["headers"], *_ENCODED]}
-            await send(message)
-
-        headers = dict(scope["headers"])
-        length = headers.get(b"content-length", b"0")
-        if b"transfer-encoding" in headers or not length.isdigit() or int(length) > LARGEST_BODY:
-            await PlainTextResponse("This is no answer.\n", 413)(scope, receive, with_headers)
-            return
-        await self._app(scope, receive, with_headers)
-
-
-class _Guard:
-    """What stands in front of the application: the name asked for, and the token of a server beyond loopback.
-
-    Args:
-        app: the application.
-        hosts: names that may be asked for; None for any, where a token is needed.
-        token: first part of every address; "" for none.
-    """
-
-    def __init__(self, app: Any, hosts: frozenset[str] | None, token: str) -> None:
-        self._app, self._hosts, self._token = app, hosts, token
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            host = _host_alone(headers.get(b"host", b"").decode("latin-1"))
-            if self._hosts is not None and host not in self._hosts:
-                await PlainTextResponse("This is not the server of that name.\n", 421)(scope, receive, send)
-                return
-            if self._token:
-                first, _, rest = scope["path"][1:].partition("/")
-                if not hmac.compare_digest(_digest(first), _digest(self._token)):
-                    await PlainTextResponse("Not found\n", 404)(scope, receive, send)
-                    return
-                # Starlette takes the root off the path by itself.
-                scope = scope | {"root_path": f"/{first}", "path": f"/{first}/{rest}"}
-        await self._app(scope, receive, send)
 
 
 def serve(
@@ -284,48 +212,19 @@ def serve(
         Problem: the server could read the key, an image changed, another server has the study, the port is taken, or
             it can be reached from beyond loopback and there is no token.
     """
-    import uvicorn
-
-    local = host in LOOPBACK
-    found = urlsplit(address)
-    if address and (found.scheme not in ("http", "https") or not found.hostname or found.path.strip("/")):
-        raise Problem(f"'{address}' is no address", do="write it like https://review.example")
-    address = address.rstrip("/")
-    if (address or not local) and len(token) < SHORTEST_TOKEN:
-        raise Problem(
-            f"{address or host} can be reached by other machines",
-            do=f"give a token of {SHORTEST_TOKEN} or more letters, which every address will begin with",
-        )
-    if token and not all(c.isalnum() or c in "-_" for c in token):
-        raise Problem("the token has other signs than letters, digits, - and _", do="choose another")
+    place = listening.Place(host, port, token, address)
     review = OpenReview.of(folder, with_images=False)
     require_blind(folder, review.study.design.key_place)
-    lock = require_one_server(folder)
-    review = OpenReview.of(folder)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        lock.close()
-        raise Problem(f"cannot listen at {host}, port {port} ({error})", do="choose another port or host") from None
-    try:
-        port = listening.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        hosts = frozenset({*LOOPBACK, host, found.hostname or host}) if local else None
-        app = _Guard(review_app(review, address), hosts, token)
-        prefix = (address or f"http://{shown}:{port}") + (f"/{token}" if token else "")
-        tell(f"Key sealed: SHA-256 {review.study.key_sha256}")
-        for name, link in review.links().items():
-            tell(f"{name}: {prefix}{link}")
-        tell("Serving; Ctrl-C stops.")
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-        )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
-        lock.close()
+    with closing(require_one_server(folder)):
+        review = OpenReview.of(folder)
+
+        def tell_links(prefix: str) -> None:
+            tell(f"Key sealed: SHA-256 {review.study.key_sha256}")
+            for name, link in review.links().items():
+                tell(f"{name}: {prefix}{link}")
+            tell("Serving; Ctrl-C stops.")
+
+        listening.serve_until_stopped(review_app(review, place.address), place, tell_links)
 
 
 def _state(place: Place) -> dict[str, Any]:
@@ -346,26 +245,3 @@ def _shown(place: Place, position: int) -> dict[str, Any]:
         "position": position, "kind": question.kind, "sides": len(question.images), "choices": CHOICES[question.kind],
         "training": question.training, "place": number, "of": of,
     }  # fmt: skip
-
-
-def _from_own_page(request: Request, token: str, address: str) -> bool:
-    """Whether a request comes from the page of this link: by its cookie, its origin and its type."""
-    nonce, _, signature = request.cookies.get(_COOKIE, "").partition(".")
-    if not hmac.compare_digest(signature.encode(), _signature(token, nonce).encode()):
-        return False
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        return False
-    origin = request.headers.get("origin")
-    return origin is None or origin == address or origin.partition("://")[2] == request.headers.get("host")
-
-
-def _signature(token: str, nonce: str) -> str:
-    return hmac.new(token.encode(), nonce.encode(), hashlib.sha256).hexdigest()
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _host_alone(host: str) -> str:
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]

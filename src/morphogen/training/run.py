@@ -5,6 +5,7 @@
     weights.safetensors  the weights to sample from (averaged where the method averages)
     progress.jsonl       one line a report
     tensorboard/         the same for TensorBoard
+    samples/             where asked, a few images every so often, as PNG files called by the images seen until then
     clip/                where vectors of a CLIP are told or learnt: its run.json and weights.safetensors
 
 Nothing is a pickle.

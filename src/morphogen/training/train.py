@@ -42,7 +42,7 @@ from morphogen.methods.method import (
     method_names,
 )
 from morphogen.problems import Problem, as_problem
-from morphogen.progress import console
+from morphogen.progress import console, tell_reader
 from morphogen.specimens.specimen import augmentations as allowed_augmentations
 from morphogen.training.captions import captioned, encoder_of, require_readable, staying_true, text_condition
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, TrainingState, fit, new_state
@@ -52,6 +52,8 @@ from morphogen.understanding.learners import learner_class, learner_settings
 from morphogen.whole_files import new_folder, require_space, write_text_whole
 
 REPORT_EVERY_SECONDS = 0.5
+SAVE_EVERY_SECONDS = 60.0
+"""Time between checkpoints, unless another is asked for."""
 WAITING_TO_TELL = 0.05
 """Share of the time from which on it is said on the terminal that steps wait for their images."""
 PREPARATION_CROPS = 256
@@ -94,7 +96,7 @@ def train(
     precision: str | None = None,
     compiled: bool = False,
     go_on: bool = False,
-    save_every_seconds: float = 60.0,
+    save_every_seconds: float = SAVE_EVERY_SECONDS,
     cpu: bool = False,
     on_report: Callable[[StepReport], None] | None = None,
 ) -> Run:
@@ -755,6 +757,7 @@ class _Journal:
         if waiting >= WAITING_TO_TELL:
             shown += f"  waiting for images {waiting:.0%}"
         self.bar.update(self.task, completed=report.fraction, losses=shown)
+        tell_reader(f"Training {self.run.record.method}", report.fraction, 1.0)
 
     def __exit__(self, *_: object) -> None:
         if self.main:

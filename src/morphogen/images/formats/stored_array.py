@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +28,8 @@ NUMBERS = ("uint8", "uint16", "float32", "int8", "int16", "int32", "uint32", "fl
 """Types of number that the formats for arrays write."""
 
 WHOLE = slice(None)
+
+_allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 
 OTHER_STACKS = "write the stack as .tif, .h5, .zarr or .nrrd, or one file an image"
 """What to do where a format must have a distance between slices, and images that were drawn one by one have none."""
@@ -189,8 +192,18 @@ def require_memory(needed: int) -> None:
         )
 
 
+@contextmanager
+def memory_of_at_most(count: int) -> Iterator[None]:
+    """Let a file that is opened within take no more than so many bytes of memory, where nobody knows who sent it."""
+    before = _allowed.set(count)
+    try:
+        yield
+    finally:
+        _allowed.reset(before)
+
+
 def free_memory() -> int:
-    """Bytes of memory that this process may still take: what is free, and what its limits leave."""
+    """Bytes of memory that may still be taken: what is free, what the process's limits leave, what is allowed."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
@@ -200,7 +213,8 @@ def free_memory() -> int:
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY:
             free = min(free, limit - int(psutil.Process().memory_info().vms))
-    return max(free, 0)
+    allowed = _allowed.get()
+    return max(free if allowed is None else min(free, allowed), 0)
 
 
 def sized(count: int) -> str:

@@ -41,6 +41,9 @@ EXTENSIONS = (".tif", ".tiff", ".btf", ".tf8")
 PIXEL_TYPES = ("uint8", "uint16", "float32", "int8", "int16", "int32", "uint32", "float64")
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 
+NOTES = True
+"""Whether its writers can say something of an image, ``note``."""
+
 CACHED_BYTES = 2**26
 """Decoded tiles and strips that an open volume keeps, in bytes."""
 
@@ -91,8 +94,8 @@ def open_volume(path: Path, inside: str | None = None) -> Volume:
         return stack.volume(path)
 
 
-def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float]) -> None:
-    """Write ``(channels, height, width)`` so that ImageJ shows type, scale and unit."""
+def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float], note: str = "") -> None:
+    """Write ``(channels, height, width)`` so that ImageJ shows type, scale and unit, and a note of ASCII letters."""
     image = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
     known = bool(np.isfinite(spacing_um).all())
     colour = pixels.shape[0] in (3, 4)
@@ -108,6 +111,7 @@ def write(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, floa
             # ImageJ counts pixels a unit, whatever the unit is called.
             options["resolution"] = (1 / spacing_um[1], 1 / spacing_um[0])
             options["metadata"] = {"unit": "micron", "axes": "YXS" if colour else "YX"}
+    _add_note(options, note, imagej=imagej)
     tifffile.imwrite(path, np.ascontiguousarray(image), imagej=imagej, **options)
 
 
@@ -121,7 +125,9 @@ def stored_type(path: Path) -> np.dtype[np.generic]:
     return found
 
 
-def write_volume(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float, float]) -> None:
+def write_volume(
+    path: Path, pixels: NDArray[np.generic], spacing_um: tuple[float, float, float], note: str = ""
+) -> None:
     """Write ``(channels, depth, height, width)`` as a stack; an unknown distance of the slices is left out."""
     colour = pixels.shape[0] in (3, 4)
     volume = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, -1)
@@ -137,7 +143,17 @@ def write_volume(path: Path, pixels: NDArray[np.generic], spacing_um: tuple[floa
         metadata |= {"spacing": spacing_um[0]} if imagej and np.isfinite(spacing_um[0]) else {}
     if pixels.shape[0] == 2:
         options["planarconfig"] = "contig"
-    tifffile.imwrite(path, np.ascontiguousarray(volume), imagej=imagej, metadata=metadata, **options)
+    options["metadata"] = metadata
+    _add_note(options, note, imagej=imagej)
+    tifffile.imwrite(path, np.ascontiguousarray(volume), imagej=imagej, **options)
+
+
+def _add_note(options: dict[str, Any], note: str, *, imagej: bool) -> None:
+    """Put a note where ImageJ shows it (Image > Show Info), or into the description of the image."""
+    if note and imagej:
+        options["metadata"] = {**options.get("metadata", {}), "Info": note}
+    elif note:
+        options["description"] = note
 
 
 @dataclass(frozen=True, slots=True)
