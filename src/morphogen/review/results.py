@@ -40,6 +40,7 @@ from morphogen.mathematics.label_permutation import DEALS, flipped_signs, permut
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.mathematics.signal_detection import area_under_curve, detection
 from morphogen.problems import Problem
+from morphogen.report.notation import listed
 from morphogen.report.verdict import measure_name
 from morphogen.review.answers import last_of_each, read_answers
 from morphogen.review.folder import OpenReview
@@ -315,7 +316,7 @@ def analysed(design: Design, key: Key, looks: Sequence[Look], *, margin: float =
         abilities=tuple(_abilities(key, first)),
         ratings=tuple(_ratings(design, key, first)),
         learning=tuple(entry for entry in learning if entry is not None),
-        notes=tuple(_notes(design, looks)),
+        notes=tuple(_notes(design, key, looks)),
     )
 
 
@@ -595,7 +596,7 @@ def _learning(kind: Kind, first: Sequence[Look], seed: int) -> Learning | None:
     )  # fmt: skip
 
 
-def _notes(design: Design, looks: Sequence[Look]) -> list[str]:
+def _notes(design: Design, key: Key, looks: Sequence[Look]) -> list[str]:
     notes = []
     seen = {look.answer.rater for look in looks}
     if absent := [rater.name for rater in design.raters if rater.name not in seen]:
@@ -604,6 +605,8 @@ def _notes(design: Design, looks: Sequence[Look]) -> list[str]:
         notes.append("One rater alone: intervals hold for other images, not for other raters.")
     if any(look.question.training for look in looks):
         notes.append("There was a training round: raters had been told of a few images what they are.")
+    if seen_before := [name for name, record in key.sets.items() if record.seen]:
+        notes.append(f"{listed(seen_before)}: trained on the measured images that were shown, so copies would win.")
     return notes
 
 

@@ -103,12 +103,13 @@ class Taken(State):
     right: int | None = None
 
 
-def review_app(review: OpenReview, address: str = "") -> FastAPI:
+def review_app(review: OpenReview, address: str = "", tell: Callable[[str], None] = lambda _: None) -> FastAPI:
     """The application of one study. The caller holds the lock (``answers.require_one_server``).
 
     Args:
         review: the study.
         address: by which raters reach it through another server, "https://review.example"; "" for directly.
+        tell: is told once why answers cannot be stored, and once that they can be again.
 
     Raises:
         Problem: the answers that are there are damaged or belong to another study.
@@ -121,6 +122,7 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
         loader=PackageLoader("morphogen.review", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("review.html.j2")  # fmt: skip
+    trouble: set[str] = set()
     static = {name: (resources.files("morphogen.review") / name).read_bytes() for name in _STATIC}
 
     @asynccontextmanager
@@ -201,7 +203,13 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
                 raise HTTPException(422, refused.why) from None
             return JSONResponse(_state(place), 409)
         except Problem as problem:
+            if not trouble:
+                trouble.add(str(problem))
+                tell(f"{problem}. Raters' pages keep their answers and send them again.")
             raise HTTPException(507, str(problem)) from None
+        if trouble:
+            trouble.clear()
+            tell("Answers are stored again.")
         return JSONResponse(_state(place) | {"right": place.rater.questions[sent.position].right})
 
     return app
@@ -312,7 +320,7 @@ def serve(
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         hosts = frozenset({*LOOPBACK, host, found.hostname or host}) if local else None
-        app = _Guard(review_app(review, address), hosts, token)
+        app = _Guard(review_app(review, address, tell), hosts, token)
         prefix = (address or f"http://{shown}:{port}") + (f"/{token}" if token else "")
         tell(f"Key sealed: SHA-256 {review.study.key_sha256}")
         for name, link in review.links().items():
