@@ -152,3 +152,51 @@ def test_a_rater_goes_through_a_study(browser, tmp_path):
     assert [a.ratings for a in stored[-2:]] == [(1, 2, 3, None, 4)] * 2
     assert all(a.seconds >= 0 for a in stored)
     assert [fault for fault in faults if "ERR_CONNECTION" not in fault and "409" not in fault] == []
+
+
+def test_the_next_image_does_not_wait_for_the_disk_and_no_answer_is_lost_for_that(browser, tmp_path):
+    made = small_review(tmp_path / "study", raters=["Ada"], questions=4, repeats=0)
+    server, port = started(tmp_path / "study")
+    try:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        dialogs = []
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.type), dialog.dismiss()))
+        page.goto(f"http://127.0.0.1:{port}{made.links['Ada']}")
+        with page.expect_response("**/image/1/0/0"):
+            page.click("#begin")
+        first = pixels(page)
+        page.route("**/answer", lambda route: route.fulfill(status=507, json={"detail": "full"}))
+        page.keyboard.press("3")
+        page.wait_for_selector("#ask:has-text('2 of 4')")
+        assert pixels(page) != first
+        assert answered(page) == 0  # what is counted is on the disk
+        assert page.locator("#back").is_disabled()
+        page.wait_for_selector("#status.trouble:has-text('cannot write to its disk')")
+        page.evaluate("location.reload()")  # who leaves now is asked whether he wants to
+        assert dialogs == ["beforeunload"]
+        page.keyboard.press("p")
+        assert "stored" not in page.locator("#paused").inner_text()
+        page.locator("#resume").click()
+
+        # The next answer is held until the one before is stored; a second press and a held key change nothing.
+        page.unroute("**/answer")
+        page.route("**/answer", lambda route: route.abort())
+        page.keyboard.press("5")
+        page.keyboard.press("1")
+        page.wait_for_selector("#status.trouble:has-text('does not answer')")
+        assert page.locator("#ask").inner_text().endswith("2 of 4")
+        page.unroute("**/answer")
+        wait_for(page, 2)
+        page.wait_for_selector("#ask:has-text('3 of 4')")
+        assert page.locator("#status").inner_text() == ""
+        page.get_by_role("button", name="surely 6").dblclick()  # one answer, though the same button comes again there
+        wait_for(page, 3)
+        page.keyboard.press("2")
+        page.wait_for_selector("#done:not([hidden])")  # says that all are stored, and waits for that
+        assert answered(page) == 4
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
+    stored = read_answers(tmp_path / "study", OpenReview.of(tmp_path / "study").sha256)
+    assert [(a.position, a.choice) for a in stored] == [(0, 2), (1, 4), (2, 5), (3, 1)]
