@@ -22,6 +22,14 @@ PINCH = """() => {
 }"""
 
 
+OUTSIDE = """() => [...document.querySelectorAll("header, #ask, .view, #answers, #answers button, #tools > *, #status")]
+  .filter((e) => {
+    const box = e.getBoundingClientRect(), scrolls = e.closest(".rating #answers") && e.id !== "send";
+    const above = box.top < 0 || box.bottom > innerHeight;
+    return box.width && (box.left < 0 || box.right > innerWidth || (above && !scrolls));
+  }).map((e) => e.id || e.textContent)"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
@@ -154,6 +162,46 @@ def test_a_rater_goes_through_a_study(browser, tmp_path):
     assert [fault for fault in faults if "ERR_CONNECTION" not in fault and "409" not in fault] == []
 
 
+def test_every_kind_of_question_fits_a_phone_and_a_tablet(browser, tmp_path):
+    kinds = ("one", "two", "prefer", "rate")
+    made = small_review(tmp_path / "study", raters=["Ada"], kinds=kinds, questions=2, repeats=0, training=1)
+    server, port = started(tmp_path / "study")
+    try:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"http://127.0.0.1:{port}{made.links['Ada']}")
+        assert page.evaluate("document.querySelector('#intro').scrollTop") == 0
+        page.click("#begin")
+        page.wait_for_selector("#question:not([hidden])")
+        seen = set()
+        while True:
+            kind = page.evaluate("question.kind")
+            for width, height in ((390, 844), (844, 390), (820, 1180)) if kind not in seen else ():
+                page.set_viewport_size({"width": width, "height": height})
+                place = f"{kind} at {width} x {height}"
+                assert page.evaluate(OUTSIDE) == [], place
+                assert page.evaluate("Math.min(...[...document.querySelectorAll('canvas')].map("
+                                     "c => Math.min(c.clientWidth, c.clientHeight)))") >= 110, place  # fmt: skip
+                if kind in ("two", "prefer"):
+                    assert page.locator(".side").first.inner_text() == ("Upper" if width < 620 else "Left")
+                if kind == "rate":  # what is to be rated next is seen, above the button that sends
+                    page.keyboard.press("3")
+                    current, send = (page.locator(name).bounding_box() for name in ("fieldset.current", "#send"))
+                    assert current["y"] + current["height"] <= send["y"] + 1, place
+            seen.add(kind)
+            if kind == "rate":
+                break
+            before = page.locator("#ask").inner_text()
+            page.keyboard.press("1")
+            if page.evaluate("question.training"):
+                page.locator("#on").click()
+            page.wait_for_function("b => document.querySelector('#ask').innerText !== b", arg=before)
+        assert seen == set(kinds)
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def test_the_next_image_does_not_wait_for_the_disk_and_no_answer_is_lost_for_that(browser, tmp_path):
     made = small_review(tmp_path / "study", raters=["Ada"], questions=4, repeats=0)
     server, port = started(tmp_path / "study")
@@ -161,9 +209,12 @@ def test_the_next_image_does_not_wait_for_the_disk_and_no_answer_is_lost_for_tha
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         dialogs = []
         page.on("dialog", lambda dialog: (dialogs.append(dialog.type), dialog.dismiss()))
+        held = []
+        page.route("**/state", lambda route: held.append(route))
         page.goto(f"http://127.0.0.1:{port}{made.links['Ada']}")
+        page.click("#begin")  # before the page knows where it is
         with page.expect_response("**/image/1/0/0"):
-            page.click("#begin")
+            held[0].continue_()
         first = pixels(page)
         page.route("**/answer", lambda route: route.fulfill(status=507, json={"detail": "full"}))
         page.keyboard.press("3")

@@ -13,7 +13,7 @@ const ASKED = {
   prefer: "Which of these two looks more like a measured image?",
   rate: "How far is each statement true of this image?",
 };
-const SIDES = ["Left", "Right"];
+const SIDES = [["Left", "Upper"], ["Right", "Lower"]]; // beside each other, and one above the other on a narrow screen
 
 let state = null; // where the rater is, as the server says: behind all that is on the disk
 let question = null; // what is on the screen
@@ -214,7 +214,7 @@ function place(pixels) {
   const box = el("views");
   if (views.length !== pixels.length) {
     box.replaceChildren();
-    views = pixels.map((_, side) => new View(box, pixels.length > 1 ? SIDES[side] : ""));
+    views = pixels.map((_, side) => new View(box, pixels.length > 1 ? SIDES[side] : null));
   }
   box.classList.toggle("two", pixels.length > 1);
   el("work").classList.toggle("rating", question.kind === "rate");
@@ -247,7 +247,8 @@ function choices() {
     mark();
     return;
   }
-  const names = question.kind === "one" ? ["Measured", "Generated"] : ["Left was measured", "Right was measured"];
+  const names = question.kind === "one" ? ["Measured", "Generated"]
+    : SIDES.map((side) => side.map((name) => `${name} was measured`));
   if (question.kind === "prefer") {
     const set = fieldset("");
     SIDES.forEach((name, k) => set.querySelector(".choices").append(button(name, () => send(k), k + 1)));
@@ -267,16 +268,25 @@ function choices() {
 function fieldset(name) {
   const set = document.createElement("fieldset");
   const legend = document.createElement("legend");
-  legend.textContent = name;
+  legend.append(...worded(name));
   const row = document.createElement("div");
   row.className = "choices";
   set.append(legend, row);
   return set;
 }
 
+// A name, or a pair of them of which the style sheet shows that for images beside or above each other.
+function worded(name) {
+  if (typeof name === "string") return [name];
+  return name.map((words, k) => Object.assign(document.createElement("span"), {
+    className: ["beside", "above"][k], textContent: words }));
+}
+
 function button(name, act, key = "") {
-  const made = Object.assign(document.createElement("button"), { type: "button", textContent: name });
-  if (key) made.append(Object.assign(document.createElement("small"), { textContent: String(key) }));
+  const made = Object.assign(document.createElement("button"), { type: "button" });
+  made.append(...worded(name));
+  const under = { textContent: String(key), className: /^[0-9]$/.test(key) ? "key" : "" };
+  if (key) made.append(Object.assign(document.createElement("small"), under));
   made.addEventListener("click", (event) => { if (event.detail < 2) act(); }); // a double click is one answer
   return made;
 }
@@ -305,11 +315,11 @@ function mark() {
 function tell(choice, right) {
   const good = (choice >= 3 ? 1 : 0) === right;
   const was = question.kind === "one" ? `It was ${["measured", "generated"][right]}.`
-    : `The ${["left", "right"][right]} one was measured.`;
+    : SIDES[right].map((name) => `The ${name.toLowerCase()} one was measured.`);
   const line = document.createElement("p");
   line.className = "told";
   line.append(Object.assign(document.createElement("b"), { className: good ? "good" : "bad",
-    textContent: good ? "Right. " : "Not so. " }), was);
+    textContent: good ? "Right. " : "Not so. " }), ...worded(was));
   const on = button("Go on", () => show());
   on.className = "main";
   on.id = "on";
@@ -338,11 +348,15 @@ class View {
     this.box.className = "view";
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", side ? `${side} image` : "Image");
+    this.canvas.setAttribute("aria-label", side ? `${side[0]} image` : "Image");
     this.scale = document.createElement("div");
     this.scale.className = "scale";
     this.box.append(this.canvas, this.scale);
-    if (side) this.box.append(Object.assign(document.createElement("div"), { className: "side", textContent: side }));
+    if (side) {
+      const name = Object.assign(document.createElement("div"), { className: "side" });
+      name.append(...worded(side));
+      this.box.append(name);
+    }
     box.append(this.box);
     this.plane = new OffscreenCanvas(WIDTH, HEIGHT);
     this.touches = new Map();
@@ -401,7 +415,8 @@ class View {
   // A bar of 1, 2 or 5 times a power of ten.
   ruler() {
     const known = SPACING > 0;
-    const room = 0.3 * this.box.clientWidth / this.factor() * (known ? SPACING : 1);
+    const seen = Math.min(this.box.clientWidth / this.factor(), WIDTH); // in pixels of the image
+    const room = 0.3 * seen * (known ? SPACING : 1);
     const decade = 10 ** Math.floor(Math.log10(room));
     const length = [5, 2, 1].map((n) => n * decade).find((n) => n <= room * (1 + 1e-9));
     const units = [["m", 1e6], ["mm", 1e3], ["µm", 1], ["nm", 1e-3]];
@@ -557,7 +572,7 @@ function fail(error) {
     : `Something went wrong (${error.message}). Reload the page.`, true);
 }
 
-el("begin").addEventListener("click", () => { show().catch(fail); });
+el("begin").addEventListener("click", () => { ready.then(() => show()).catch(fail); });
 el("pause").addEventListener("click", pause);
 el("resume").addEventListener("click", () => {
   comeBack();
@@ -576,11 +591,12 @@ document.addEventListener("visibilitychange", () => {
   else if (el("paused").hidden) comeBack();
 });
 
-(async () => {
+const ready = (async () => {
   state = await persistently(async () => (await ask("state")).json());
   progress();
   const asked = at(state.position);
   if (asked) pixelsOf(asked).catch(() => {});
   if (state.position > 0) await show();
   else el("begin").focus();
-})().catch(fail);
+})();
+ready.catch(fail);
