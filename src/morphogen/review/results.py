@@ -8,9 +8,11 @@ that was taken back the last one counts.
   With one image at a time the accuracy is the mean of the shares of measured and of generated images that were called
   right, so that one who calls everything measured has 1/2. The test against chance deals the labels of the images out
   anew (``label_permutation``).
-- "told apart": p < 0.05. "hardly": that, but with 90 % confidence within the margin of 1/2. "not told apart": within
-  the margin with 90 % confidence. Otherwise "undecided", and the number of answers is given that would decide with a
-  probability of 80 % if the accuracy is the one found: with V the variance, N the answers, a the distance from 1/2,
+- "told apart": p < 0.05 and more right than by chance. "taken for measured": p < 0.05 and fewer; there is a difference,
+  and the generated ones look more like what raters take for measured. "hardly told apart": p < 0.05, but with 90 %
+  confidence within the margin of 1/2. "not told apart": within the margin with 90 % confidence. Otherwise "undecided",
+  and the number of answers is given that would decide with a probability of 80 % if the accuracy is the one found: with
+  V the variance, N the answers, a the distance from 1/2,
 
       n = N V ((z_0.975 + z_0.8) / a)^2      to tell apart
       n = N V ((z_0.95 + z_0.9) / (margin - a))^2      to show that it is within the margin
@@ -52,7 +54,7 @@ MOST_WORTH_SAYING = 1_000_000
 """More answers than this nobody gives, and their number is not told."""
 RESAMPLES = 400
 
-Verdict = Literal["told apart", "hardly told apart", "not told apart", "undecided"]
+Verdict = Literal["told apart", "hardly told apart", "not told apart", "taken for measured", "undecided"]
 _DEALS, _ORDERS, _UNITS = range(3)  # purposes of random streams
 
 
@@ -388,7 +390,8 @@ def _verdict(accuracy: float, spread: Spread, p: float, margin: float) -> Verdic
     low, high = spread.interval(accuracy, 0.90)
     within = 0.5 - margin <= low and high <= 0.5 + margin
     if p < 0.05:
-        return "hardly told apart" if within else "told apart"
+        apart: Verdict = "told apart" if accuracy > 0.5 else "taken for measured"
+        return "hardly told apart" if within else apart
     return "not told apart" if within else "undecided"
 
 
@@ -436,7 +439,7 @@ def _of_rater(name: str, asked: int, looks: Sequence[Look], first: Sequence[Look
         taken_back=sum(a.revision > 0 for a in answered),
         right=_exact(sum(x.right for x in told), len(told)) if told else None,
         d_prime=known.d_prime if known else None,
-        criterion=known.criterion if known else None,
+        criterion=round(known.criterion, 9) if known else None,  # two halves that cancel leave 1e-17
         consistent=_exact(sum(again), len(again)) if again else None,
         seconds=float(np.median([a.seconds for a in answered])) if answered else None,
     )
