@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from morphogen.cli import cli
 from morphogen.editing.editor import Instruction, editor_class, editor_settings
+from morphogen.editing.prompt_to_prompt import _Pair
 from morphogen.generation.attend import attend
 from morphogen.generation.captioned import CaptionedRun
 from morphogen.generation.generate import generate
@@ -177,6 +178,29 @@ def test_an_edit_from_a_seed_starts_where_the_image_did(run):
         editor.check(captioned()[0].crop(0, 0, 16, 24), other)
     with pytest.raises(Problem, match="is not what the run draws from its seed"):
         editor.edit([replace(sources[0], pixels=255 - sources[0].pixels)], [other], seed=0, first=0)
+
+
+def test_what_an_edit_attends_to_is_what_the_image_did_for_the_span_that_is_asked(run, monkeypatch):
+    used_by, taken = _Pair.__call__, []
+
+    def looked(pair, weights, across):
+        used = used_by(pair, weights, across)
+        if pair.pairs:
+            taken.append((across, pair.keeps_across if across else pair.keeps_itself, weights[:2], used[:2]))
+        return used
+
+    monkeypatch.setattr(_Pair, "__call__", looked)
+    settings = {"steps": 4, "across": [0, 0.5], "itself": [0.75, 1]}
+    editor = editor_class("prompt_to_prompt")(editor_settings("prompt_to_prompt", settings), run.folder, cpu=True)
+    swapped = Instruction(caption="rock with dark grains", before=BEFORE)
+    editor.edit([captioned()[0].crop(0, 0, 16, 24)], [swapped], seed=0, first=0)
+    for across, share in ((True, 0.5), (False, 0.25)):
+        here = [(kept, weights, used) for of, kept, weights, used in taken if of == across]
+        assert sum(kept for kept, _, _ in here) == share * len(here) > 0
+        assert max(float((weights[1] - weights[0]).abs().max()) for _, weights, _ in here) > 1e-3
+        for kept, weights, used in here:
+            torch.testing.assert_close(used[0], weights[0])
+            torch.testing.assert_close(used[1], weights[0 if kept else 1])
 
 
 def test_any_picture_comes_back_where_nothing_is_asked(run):

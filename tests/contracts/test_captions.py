@@ -16,6 +16,7 @@ from morphogen.pretrained.text_encoder import PACKAGE, TextEncoder, text_encoder
 from morphogen.problems import Problem
 from morphogen.training.distil import distil
 from morphogen.training.train import train
+from small_editors import diffusion_run
 from small_encoder import tiny_encoder
 from small_sets import SMALL, random_set
 
@@ -37,7 +38,10 @@ def test_a_text_is_one_vector_and_a_state_a_token(encoder):
     assert not np.allclose(said.pooled, read("a root").pooled)
 
 
-@pytest.mark.parametrize(("text", "message"), [(" ", "a caption is empty"), ("rock " * 80, "has 82 tokens")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(" ", "a caption is empty"), ("rock " * 80, "has 82 tokens"), ("a" * 10_000, "has 10,000 characters, 'aaaa")],
+)
 def test_texts_that_say_nothing_or_too_much_are_refused(encoder, text, message):
     with pytest.raises(Problem, match=message):
         TextEncoder(encoder)(text)
@@ -104,6 +108,13 @@ def test_captions_that_are_not_asked_are_drawn_as_training_saw_them(run):
 def test_an_empty_caption_is_refused(run):
     with pytest.raises(Problem, match="condition 'caption' is missing"):
         generate(run, count=1, asked={"caption": " "}, cpu=True)
+    with pytest.raises(Problem, match="has 10,000 characters"):
+        generate(run, count=1, asked={"caption": "a" * 10_000}, cpu=True)
+
+
+def test_a_caption_for_a_run_without_text_is_refused():
+    with pytest.raises(Problem, match="'caption' is no condition of this run: choose among none"):
+        generate(diffusion_run(), count=1, asked={"caption": "a rock"}, cpu=True)
 
 
 def test_a_caption_that_is_too_long_is_refused_before_training(encoder, tmp_path):

@@ -363,6 +363,10 @@ def test_an_evaluation_has_a_row_a_set_and_an_audit_a_row_a_defect(clip):
     with pytest.raises(Problem, match="no CLIP to read it"):
         evaluate(**given, specimen="rock", features=["descriptors"], caption="rock")
     instrument = CaptionScores(clip)
+    (row,) = instrument.metrics
+    assert row.name == f"CLIPScore (cosine) by {clip.run.folder.name}"
+    assert clip.name in row.features
+    assert "cosine of each image and its own caption" in row.features
     right, swapped = big(8, 4), Pictures([*big(8, 4)][::-1])  # an even number: reversed, all captions change
     swapped = Pictures(replace(p, labels=q.labels) for p, q in zip(right, swapped, strict=True))
     clean, wrong = instrument.read(right), instrument.read(swapped)

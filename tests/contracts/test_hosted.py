@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_nothing_is_paid_for_twice(service, tmp_path):
     assert len(service.asked) == 6
 
 
-def test_what_has_arrived_is_kept_when_the_connection_is_cut(service, tmp_path):
+def test_what_has_arrived_is_kept_when_the_connection_is_cut(service, tmp_path, capsys):
     answered = service.answer
 
     def answer_twice_then_cut(fields):
@@ -85,9 +86,45 @@ def test_what_has_arrived_is_kept_when_the_connection_is_cut(service, tmp_path):
     service.answer = answer_twice_then_cut
     with pytest.raises(Problem, match=r"was cut before an answer; it may charge .* is kept"):
         ordered(service, tmp_path, count=4)
-    assert len(list((tmp_path / "answers").iterdir())) == 2
+    assert len(list((tmp_path / "answers").glob("*.json"))) == 2
+    capsys.readouterr()
     assert len(ordered(service, tmp_path, count=4)) == 4
     assert len(service.asked) == 4
+    told = " ".join(capsys.readouterr().err.split())
+    assert "2 images of" in told
+    assert "1 of them may have been charged before, when no answer came" in told  # the one that was cut, and only that
+    assert {p.suffix for p in (tmp_path / "answers").iterdir()} == {".json"}
+
+
+def test_nothing_is_asked_for_that_could_not_be_kept(service, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Problem, match=r"answers cannot be kept in .*file/answers"):
+        ordered(service, tmp_path, answers=tmp_path / "file" / "answers")
+    monkeypatch.setattr("morphogen.pretrained.image_service._ROOM", 1 << 60)
+    with pytest.raises(Problem, match="keeping an answer needs"):
+        ordered(service, tmp_path)
+    assert not service.asked
+    monkeypatch.undo()
+    monkeypatch.setenv(VARIABLE, KEY)
+
+    # The disk fills up while the service draws: the answer is kept elsewhere, and is as good there.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    answered = service.answer
+
+    def answer_and_take_the_folder_away(fields):
+        shutil.rmtree(tmp_path / "answers")
+        (tmp_path / "answers").write_text("")
+        return answered(fields)
+
+    service.answer = answer_and_take_the_folder_away
+    with pytest.raises(Problem, match=r"an answer that was paid for is in .*elsewhere"):
+        ordered(service, tmp_path)
+    (tmp_path / "answers").unlink()
+    shutil.move(elsewhere, tmp_path / "answers")
+    ordered(service, tmp_path)
+    assert len(service.asked) == 1
 
 
 def test_a_busy_service_is_waited_for_as_it_asks(service, tmp_path):
@@ -135,6 +172,8 @@ def test_each_failure_is_one_clear_line_and_asked_once(service, tmp_path, kind):
     assert KEY not in str(problem.value)
     assert not service.failures
     assert not service.asked
+    charged = kind in ("broken", "web page", "no image", "cut answer", "not base64")  # or may be: it was taken
+    assert len(list((tmp_path / "answers").glob("*.sent"))) == charged
     assert len(ordered(service, tmp_path)) == 1  # and nothing is in the way of the next one
 
 

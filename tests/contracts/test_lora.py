@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from morphogen.images.picture import TRAINED_ON
 from morphogen.mathematics.randomness import Randomness
 from morphogen.pretrained.pipeline import LORA_WEIGHTS, Pipeline, read_lora_record
 from morphogen.problems import Problem
-from morphogen.training.lora import CaptionedCrops, LoraSettings, LowRankChanges, lora
+from morphogen.training.lora import CHECKPOINT, CaptionedCrops, LoraSettings, LowRankChanges, lora
 from small_sets import random_set
 
 CAPTION = "grains"
@@ -62,7 +63,7 @@ def test_it_learns_and_changes_nothing_but_itself(pipelines, taught):
     weights = load_file(folder / LORA_WEIGHTS)
     assert all(name.startswith("unet.") and ".lora_" in name for name in weights)
     assert {min(w.shape) for w in weights.values()} == {4}
-    assert sorted(p.name for p in folder.iterdir()) == ["lora.json", "progress.jsonl", LORA_WEIGHTS]
+    assert sorted(p.name for p in folder.iterdir()) == [CHECKPOINT, "lora.json", "progress.jsonl", LORA_WEIGHTS]
     assert json.loads((folder / "progress.jsonl").read_text().splitlines()[-1])["images_seen"] == 320
 
 
@@ -136,6 +137,48 @@ def test_the_same_seed_gives_the_same_lora(pipelines, tmp_path):
         found.append(load_file(tmp_path / name / LORA_WEIGHTS))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
     assert any(not torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+def test_a_lora_that_was_stopped_goes_on_bit_for_bit(pipelines, tmp_path):
+    def teach(folder, **options):
+        given = {"caption": CAPTION, "size": (16, 16), "rank": 2, "images_seen": 20, "cpu": True} | options
+        return lora(pipelines["text"], images(), tmp_path / folder, **given)
+
+    def stop_at(step):
+        return lambda report: signal.raise_signal(signal.SIGINT) if report.step == step else None
+
+    teach("whole")
+    with pytest.raises(KeyboardInterrupt):
+        teach("halves", on_report=stop_at(2))
+    assert read_lora_record(tmp_path / "halves").images_seen == 8
+    before = {p.name: p.read_bytes() for p in (tmp_path / "halves").iterdir()}
+    for changes, message in (
+        ({"seed": 1}, "seed 0, not 1"),
+        ({"rank": 4}, "rank = 2, not 4"),
+        ({"caption": "pores"}, "captions grains, not pores"),
+        ({"size": (16, 24)}, r"crops of \(16, 16\)"),
+        ({"symmetries": frozenset({"flip_horizontal"})}, "symmetries"),
+        ({"clip_percent": 5.0}, "grey values from"),
+    ):
+        with pytest.raises(Problem, match=f"was started with .*{message}"):
+            teach("halves", go_on=True, **changes)
+    with pytest.raises(Problem, match="no LoRA to go on with"):
+        teach("none", go_on=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "halves").iterdir()} == before
+    steps = []
+    record = teach("halves", go_on=True, on_report=lambda report: steps.append(report.step))
+    assert steps == [3, 4, 5]
+    assert record.images_seen == 20
+    whole, halves = (load_file(tmp_path / name / LORA_WEIGHTS) for name in ("whole", "halves"))
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    assert any(bool(w.any()) for name, w in whole.items() if "lora_B" in name)
+    assert teach("halves", go_on=True).images_seen == 20  # the budget is used up
+    teach("halves", go_on=True, images_seen=24)
+    assert any(not torch.equal(whole[name], w) for name, w in load_file(tmp_path / "halves" / LORA_WEIGHTS).items())
+    # Others that are given the folder find the weights in it, and not the checkpoint.
+    opened = Pipeline(pipelines["text"]).diffusers
+    opened.load_lora_weights(str(tmp_path / "halves"), local_files_only=True)
+    assert any("lora" in name for name, _ in opened.unet.named_parameters())
 
 
 def test_each_image_has_its_own_caption():

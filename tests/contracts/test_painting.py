@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from morphogen.editing.diffusion_run import place_around
@@ -15,7 +16,9 @@ from morphogen.editing.editor import Instruction
 from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Picture
+from morphogen.methods.latent_diffusion import Method as LatentDiffusion
 from morphogen.problems import Problem
+from morphogen.training.run import Run
 from morphogen.training.train import train
 from small_editors import diffusion_run, folder_for_models, hole
 from small_sets import SMALL, random_set
@@ -113,6 +116,23 @@ def test_every_diffusion_method_paints(method):
     assert np.array_equal(one.picture.pixels[:, ~mask], images[0].pixels[:, ~mask])
     assert one.picture.pixels[:, mask].std() > 0
     assert one.picture.labels["method"] == method
+
+
+def test_what_a_decoder_gets_wrong_makes_no_step_at_the_border(monkeypatch):
+    # A flat image, and a decoder that gives all images too bright, more so to the right: the right answer is flat.
+    images = Pictures([replace(random_set(1, (16, 24))[0], pixels=np.full((1, 16, 24), 90, np.uint8))])
+    mask, run = hole(images[0]), run_of(method="latent_diffusion")
+    intensity = Run(run).record.intensity
+    flat = float(intensity.to_unit(np.array([90], np.uint8))[0])
+    monkeypatch.setattr(LatentDiffusion, "decode", lambda self, x0: x0.new_full((len(x0), 1, 16, 24), flat)
+                        + torch.linspace(0.1, 0.4, 24))  # fmt: skip
+    wrong, mended = (
+        edit("inpaint", images, Instruction(mask=mask), model=run, settings=QUICK | more, cpu=True).pictures[0].pixels
+        for more in ({"membrane": False}, {})
+    )
+    assert np.abs(wrong[:, mask].astype(int) - 90).min() > 5
+    assert np.abs(mended.astype(int) - 90).max() <= 1
+    assert np.array_equal(mended[:, ~mask], images[0].pixels[:, ~mask])
 
 
 def test_a_run_that_was_trained_with_masks_paints_image_and_mask():

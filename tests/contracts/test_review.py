@@ -2,9 +2,13 @@
 
 import itertools
 import json
+import os
+import resource
 import shutil
 import sqlite3
+import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx
@@ -13,8 +17,9 @@ import pytest
 
 from morphogen.cli import cli
 from morphogen.evaluation.records import Comparison, Estimate, Score
-from morphogen.images.folders import write_images
+from morphogen.images.folders import read_images, write_images
 from morphogen.images.image_set import Pictures
+from morphogen.images.picture import TRAINED_ON
 from morphogen.problems import Problem
 from morphogen.report.study_record import SpecimenRecord, StudyRecord
 from morphogen.review.answers import ANSWERS, AnswerBook, Given, last_of_each, read_answers
@@ -320,6 +325,113 @@ def test_a_clock_that_jumps_changes_no_order(study, made, monkeypatch):
     assert stored[0].monotonic <= stored[1].monotonic <= stored[2].monotonic
 
 
+@contextmanager
+def files_no_larger_than(limit):
+    """A disk that is full, for this process: no file grows beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_on_a_full_disk_answers_wait_and_none_is_lost(study, made):
+    told = []
+    app = server.review_app(OpenReview.of(study), tell=told.append)
+    with testclient.TestClient(app, base_url="http://127.0.0.1") as client:
+        client.link = made[1].links["Ada"]
+        client.get(client.link)
+        assert send(client, 0).status_code == 200
+        with files_no_larger_than((study / f"{ANSWERS}-wal").stat().st_size):
+            for _ in range(2):
+                refused = send(client, 1, 4)
+                assert (refused.status_code, client.get(f"{client.link}state").json()["position"]) == (507, 1)
+                assert "answers cannot be stored" in refused.json()["detail"]
+            assert [a.choice for a in read_answers(study, made[2].sha256)] == [0]
+        assert send(client, 1, 4).json()["position"] == 2  # the same attempt, once there is room
+    assert len(told) == 2  # whoever serves is told, and not at every try
+    assert "pages keep their answers" in told[0]
+    assert told[1] == "Answers are stored again."
+    assert [a.choice for a in read_answers(study, made[2].sha256)] == [0, 4]
+
+
+def test_a_disk_that_is_full_when_the_server_starts_or_ends_shuts_nobody_out(study, made):
+    sha = made[2].sha256
+    with files_no_larger_than(4096), pytest.raises(Problem, match="cannot be written"):
+        AnswerBook(study, sha)
+    assert (study / ANSWERS).stat().st_size == 4096  # a database without tables
+    assert read_answers(study, sha) == []
+    book = AnswerBook(study, sha)
+    book.append([Given("Ada", k, 0, 1, (), 2.0, f"attempt-{k}") for k in range(2)])
+    with files_no_larger_than(0):
+        book.close()
+    assert len(read_answers(study, sha)) == 2
+    book = AnswerBook(study, sha)
+    book.append([Given("Ada", 2, 0, 1, (), 2.0, "attempt-2")])
+    book.close()
+    assert len(read_answers(study, sha)) == 3
+
+
+def test_a_log_that_was_written_into_the_file_at_the_last_moment_is_not_missed(study, made):
+    sha = made[2].sha256
+    book = AnswerBook(study, sha)
+    book.append([Given("Ada", 0, 0, 1, (), 2.0, "attempt-0")])
+    # There is room for what the log holds, and none for the word that the file is closed.
+    book._base.execute("CREATE TEMP TRIGGER full BEFORE INSERT ON about BEGIN SELECT RAISE(ABORT, 'full'); END")
+    book.close()
+    assert len(read_answers(study, sha)) == 1
+    AnswerBook(study, sha).close()
+    assert not (study / f"{ANSWERS}-wal").exists()
+
+
+@contextmanager
+def read_only(folder):
+    """A folder in which nothing may be written, for this process, whoever runs it."""
+    places = [folder, *folder.rglob("*")]
+    above = [place for place in folder.parents if place.is_relative_to(tempfile.gettempdir())]
+    modes = {place: place.stat().st_mode for place in [*places, *above]}
+    root = os.geteuid() == 0
+    for place in places:
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    if root:  # who may do anything gives that up
+        for place in above:
+            place.chmod(place.stat().st_mode | 0o055)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for place, mode in modes.items():
+            if place.exists():
+                place.chmod(mode)
+
+
+def test_a_study_on_a_disk_that_is_only_read(study, made):
+    _, found, review, _ = made
+    pytest.importorskip("uvicorn")  # while it can be read
+    with read_only(study), pytest.raises(Problem, match=r"cannot be stored in .*: copy the study to a folder that you"):
+        server.serve(study)
+    book = AnswerBook(study, review.sha256)
+    book.append([Given("Ada", 0, 0, 1, (), 2.0, "attempt-0")])
+    shutil.copytree(study, study.with_name("killed"))
+    book.close()
+    with read_only(study):
+        with pytest.raises(Problem, match=r"opened.json cannot be written"):  # that the key is opened is written first
+            review_results(study, found.code)
+        with pytest.raises(Problem, match=r"answers.sqlite cannot be written .* that the folder may be"):
+            AnswerBook(study, review.sha256)
+    review_results(study, found.code)
+    with read_only(study):
+        assert review_results(study, found.code).results.answers == 1  # as on a disk that is archived
+    killed = study.with_name("killed")
+    assert len(read_answers(killed, review.sha256)) == 1
+    (killed / f"{ANSWERS}-shm").unlink()
+    with read_only(killed), pytest.raises(Problem, match=r"its log cannot be read .*: copy the study"):
+        read_answers(killed, review.sha256)
+
+
 def test_a_killed_server_loses_nothing_that_it_acknowledged(study, made):
     link = made[1].links["Ada"]
     process, port = started(study)
@@ -605,6 +717,30 @@ def test_the_whole_way_on_the_command_line(tmp_path, capsys):
     told = ask("results", folder, "--key", code, "--out", tmp_path / "found")
     assert "2 raters gave 14 answers" in told
     assert (tmp_path / "found" / "index.html").is_file()
+
+
+def test_measured_images_that_a_method_was_trained_on_are_no_measure_of_it(tmp_path, capsys):
+    # Written and read, as a person has them: the sets say by themselves what they were trained on.
+    for name in ("training", "held_out"):
+        write_images(noise_set(f"measured {name}", 12), tmp_path / name)
+    seen = read_images(tmp_path / "training").fingerprint
+    made = noise_set("painter", 12)
+    write_images(Pictures([replace(p, labels={TRAINED_ON: seen}) for p in made], "painter"), tmp_path / "painter")
+    for measured, warned in (("training", True), ("held_out", False)):
+        words = ["new", "--measured", tmp_path / measured, "--generated", tmp_path / "painter", "--questions", 6]
+        words += ["--out", tmp_path / f"of {measured}", "--key", tmp_path / f"{measured}.key", "--raters", 1]
+        cli.main(["review", *map(str, words)], standalone_mode=False)
+        told = capsys.readouterr().err.splitlines()
+        assert told == [
+            "Note: painter was trained on the measured images that are shown, and copies of them would win: show those"
+            f" in {tmp_path / 'held_out'}"
+        ] * warned  # fmt: skip
+        review = OpenReview.of(tmp_path / f"of {measured}")
+        code = read_code(tmp_path / f"{measured}.key")
+        assert "painter" not in review.study.model_dump_json()  # the warning is no clue for raters
+        answer_all(review.folder, unseal(review.sealed, code, review.study), SENSITIVITY)
+        notes = review_results(review.folder, code).results.notes
+        assert any("copies would win" in note for note in notes) == warned
 
 
 def test_answers_after_the_key_was_opened_are_counted_apart(study, made):

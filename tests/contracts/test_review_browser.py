@@ -22,6 +22,14 @@ PINCH = """() => {
 }"""
 
 
+OUTSIDE = """() => [...document.querySelectorAll("header, #ask, .view, #answers, #answers button, #tools > *, #status")]
+  .filter((e) => {
+    const box = e.getBoundingClientRect(), scrolls = e.closest(".rating #answers") && e.id !== "send";
+    const above = box.top < 0 || box.bottom > innerHeight;
+    return box.width && (box.left < 0 || box.right > innerWidth || (above && !scrolls));
+  }).map((e) => e.id || e.textContent)"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
@@ -152,3 +160,94 @@ def test_a_rater_goes_through_a_study(browser, tmp_path):
     assert [a.ratings for a in stored[-2:]] == [(1, 2, 3, None, 4)] * 2
     assert all(a.seconds >= 0 for a in stored)
     assert [fault for fault in faults if "ERR_CONNECTION" not in fault and "409" not in fault] == []
+
+
+def test_every_kind_of_question_fits_a_phone_and_a_tablet(browser, tmp_path):
+    kinds = ("one", "two", "prefer", "rate")
+    made = small_review(tmp_path / "study", raters=["Ada"], kinds=kinds, questions=2, repeats=0, training=1)
+    server, port = started(tmp_path / "study")
+    try:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"http://127.0.0.1:{port}{made.links['Ada']}")
+        assert page.evaluate("document.querySelector('#intro').scrollTop") == 0
+        page.click("#begin")
+        page.wait_for_selector("#question:not([hidden])")
+        seen = set()
+        while True:
+            kind = page.evaluate("question.kind")
+            for width, height in ((390, 844), (844, 390), (820, 1180)) if kind not in seen else ():
+                page.set_viewport_size({"width": width, "height": height})
+                place = f"{kind} at {width} x {height}"
+                assert page.evaluate(OUTSIDE) == [], place
+                assert page.evaluate("Math.min(...[...document.querySelectorAll('canvas')].map("
+                                     "c => Math.min(c.clientWidth, c.clientHeight)))") >= 110, place  # fmt: skip
+                if kind in ("two", "prefer"):
+                    assert page.locator(".side").first.inner_text() == ("Upper" if width < 620 else "Left")
+                if kind == "rate":  # what is to be rated next is seen, above the button that sends
+                    page.keyboard.press("3")
+                    current, send = (page.locator(name).bounding_box() for name in ("fieldset.current", "#send"))
+                    assert current["y"] + current["height"] <= send["y"] + 1, place
+            seen.add(kind)
+            if kind == "rate":
+                break
+            before = page.locator("#ask").inner_text()
+            page.keyboard.press("1")
+            if page.evaluate("question.training"):
+                page.locator("#on").click()
+            page.wait_for_function("b => document.querySelector('#ask').innerText !== b", arg=before)
+        assert seen == set(kinds)
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_the_next_image_does_not_wait_for_the_disk_and_no_answer_is_lost_for_that(browser, tmp_path):
+    made = small_review(tmp_path / "study", raters=["Ada"], questions=4, repeats=0)
+    server, port = started(tmp_path / "study")
+    try:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        dialogs = []
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.type), dialog.dismiss()))
+        held = []
+        page.route("**/state", lambda route: held.append(route))
+        page.goto(f"http://127.0.0.1:{port}{made.links['Ada']}")
+        page.click("#begin")  # before the page knows where it is
+        with page.expect_response("**/image/1/0/0"):
+            held[0].continue_()
+        first = pixels(page)
+        page.route("**/answer", lambda route: route.fulfill(status=507, json={"detail": "full"}))
+        page.keyboard.press("3")
+        page.wait_for_selector("#ask:has-text('2 of 4')")
+        assert pixels(page) != first
+        assert answered(page) == 0  # what is counted is on the disk
+        assert page.locator("#back").is_disabled()
+        page.wait_for_selector("#status.trouble:has-text('cannot write to its disk')")
+        page.evaluate("location.reload()")  # who leaves now is asked whether he wants to
+        assert dialogs == ["beforeunload"]
+        page.keyboard.press("p")
+        assert "stored" not in page.locator("#paused").inner_text()
+        page.locator("#resume").click()
+
+        # The next answer is held until the one before is stored; a second press and a held key change nothing.
+        page.unroute("**/answer")
+        page.route("**/answer", lambda route: route.abort())
+        page.keyboard.press("5")
+        page.keyboard.press("1")
+        page.wait_for_selector("#status.trouble:has-text('does not answer')")
+        assert page.locator("#ask").inner_text().endswith("2 of 4")
+        page.unroute("**/answer")
+        wait_for(page, 2)
+        page.wait_for_selector("#ask:has-text('3 of 4')")
+        assert page.locator("#status").inner_text() == ""
+        page.get_by_role("button", name="surely 6").dblclick()  # one answer, though the same button comes again there
+        wait_for(page, 3)
+        page.keyboard.press("2")
+        page.wait_for_selector("#done:not([hidden])")  # says that all are stored, and waits for that
+        assert answered(page) == 4
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
+    stored = read_answers(tmp_path / "study", OpenReview.of(tmp_path / "study").sha256)
+    assert [(a.position, a.choice) for a in stored] == [(0, 2), (1, 4), (2, 5), (3, 1)]

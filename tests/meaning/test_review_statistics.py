@@ -57,13 +57,46 @@ def truth(kind: str, d_prime: float) -> tuple[float, float]:
     return (hit + rejection) / 2, stats.norm.ppf(hit) + stats.norm.ppf(rejection)
 
 
+def true_criterion_and_area(kind: str, d_prime: float, raters: int = 6) -> tuple[float, float]:
+    """The criterion of all answers, and the area under the curve of their six steps, by quadrature.
+
+    Two answers share their rater in one of ``raters`` pairs, and with him his criterion or, of ``two``, his strength.
+    """
+    z, weights = np.polynomial.hermite_e.hermegauss(31)
+    weights = weights / weights.sum()
+    strength, noise = SPREAD_OF_RATERS * (d_prime > 0), 1 + SPREAD_OF_IMAGES**2
+    if kind == "one":
+        shared = SPREAD_OF_CRITERIA * z
+        means, deviations = (
+            (d_prime / 2 - shared, -d_prime / 2 - shared),
+            (np.sqrt(noise + strength**2), np.sqrt(noise)),
+        )
+    else:
+        shared = strength * z
+        means, deviations = (d_prime + shared, -d_prime - shared), (np.sqrt(2 * noise),) * 2
+    edges = np.concatenate([[-np.inf], np.arange(-2, 3) / 1.5, [np.inf]])
+    signal, other = (np.diff(stats.norm.cdf((edges - mean[:, None]) / deviation), axis=1)
+                     for mean, deviation in zip(means, deviations, strict=True))  # fmt: skip
+
+    def area(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        return (p * (np.cumsum(q, axis=-1) - q / 2)).sum(axis=-1)
+
+    over_all = weights @ signal, weights @ other
+    hits, alarms = (float(p[3:].sum()) for p in over_all)
+    criterion = -(stats.norm.ppf(hits) + stats.norm.ppf(alarms)) / 2
+    of_one = float(weights @ area(signal, other))
+    return criterion, of_one / raters + (1 - 1 / raters) * float(area(*over_all))
+
+
 @pytest.mark.parametrize(("kind", "d_prime"), [("one", 1.0), ("two", 0.7), ("one", 0.0)])
 def test_intervals_hold_the_truth(kind, d_prime):
     found = told(kind, d_prime, 120)
     accuracy, sensitivity = truth(kind, d_prime)
-    for name, expected in (("accuracy", accuracy), ("d_prime", sensitivity)):
+    criterion, area = true_criterion_and_area(kind, d_prime)
+    for name, expected, near in (("accuracy", accuracy, 0.02), ("d_prime", sensitivity, 0.08),
+                                 ("criterion", criterion, 0.06), ("area", area, 0.02)):  # fmt: skip
         values = [getattr(entry, name) for entry in found]
-        assert np.mean([v.value for v in values]) == pytest.approx(expected, abs=0.02 if name == "accuracy" else 0.08)
+        assert np.mean([v.value for v in values]) == pytest.approx(expected, abs=near)
         held = np.mean([v.low <= expected <= v.high for v in values])
         assert 0.90 <= held <= 0.995, (name, held)
 
@@ -84,6 +117,8 @@ def test_who_cannot_tell_is_said_to_tell_in_one_of_twenty_studies():
 def test_verdicts_are_those_of_the_numbers():
     strong = told("one", 2.5, 5)
     assert {entry.verdict for entry in strong} == {"told apart"}
+    mistaken = told("two", -1.5, 5)  # generated images look more measured than measured ones
+    assert {entry.verdict for entry in mistaken} == {"taken for measured"}
     none = told("two", 0.0, 5, raters=12, images=160)
     assert [entry.verdict for entry in none].count("not told apart") >= 4
     few = told("two", 0.2, 12, raters=2, images=12)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from morphogen.editing.editor import Instruction, editor_class, editor_settings
@@ -225,9 +226,40 @@ class Painter(nn.Module):
         return (weights @ value).view(count, 1, height, width)
 
 
-def painted(name, folder, **settings):
+class ConvolutionalPainter(nn.Module):
+    """The same, with the attention that a UNet has: diffusers', its weights by hand."""
+
+    tokens_in_front = 1
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+        self.attention = Attention(query_dim=2, cross_attention_dim=17, heads=1, dim_head=2)
+        for part in (self.attention.to_q, self.attention.to_k, self.attention.to_v, self.attention.to_out[0]):
+            part.weight.data.zero_()
+        self.attention.to_out[0].bias.data.zero_()
+        self.attention.to_q.weight.data += torch.eye(2)
+        self.attention.to_out[0].weight.data += torch.eye(2)
+        for k, word in enumerate(WORDS):
+            sides = [SURE * (ACTS[word] == side) * 2**0.5 for side in ("left", "right")]
+            self.attention.to_k.weight.data[:, k] = torch.tensor(sides)
+            self.attention.to_v.weight.data[0, k] = COLOURS[word]
+
+    def forward(self, images, level, vector, told, tokens):
+        self.seen.append(images)
+        count, _, height, width = images.shape
+        left = torch.arange(height * width) % width < width // 2
+        query = torch.stack([left, ~left], dim=1).float().expand(count, -1, -1)  # (B, N, 2)
+        front = nn.functional.pad(torch.ones(count, 1, 1), (tokens.shape[2] - 1, 0))
+        states = torch.cat([front, tokens], dim=1)
+        left_out = -10_000.0 * (states[..., -1] <= 0).float()[:, None]  # (B, 1, M), as UNet2DConditionModel has it
+        found = self.attention(query, encoder_hidden_states=states, attention_mask=left_out)
+        return found[..., 0].view(count, 1, height, width)
+
+
+def painted(name, folder, network=Painter, **settings):
     editor = opened(name, folder, **settings)
-    editor.captioned.method.network = Painter()
+    editor.captioned.method.network = network()
     editor.captioned.encoder = Reads()
     return editor
 
@@ -251,16 +283,17 @@ def edited(editor, caption, source=None, **more):
     return edit, changed[:, LEFT].mean(), changed[:, ~LEFT].mean(), np.abs(changed - np.median(changed, 0)).max()
 
 
+@pytest.mark.parametrize("network", [Painter, ConvolutionalPainter])
 @pytest.mark.parametrize("start", ["edit_friendly", "ddim"])
-def test_a_swapped_word_acts_where_the_other_did_and_all_else_stays(folder, start):
+def test_a_swapped_word_acts_where_the_other_did_and_all_else_stays(folder, start, network):
     """Left to itself the new word would act on the right, and nothing would be left on the left."""
-    editor = painted("prompt_to_prompt", folder, start=start, steps=6, across=[0, 1])
+    editor = painted("prompt_to_prompt", folder, network, start=start, steps=6, across=[0, 1])
     edit, left, right, uneven = edited(editor, "vugs grains")
     assert left == pytest.approx(COLOURS["vugs"] - COLOURS["pores"], abs=0.01)
     assert right == pytest.approx(0, abs=0.01)
     assert uneven < 0.01  # the texture is kept
     assert edit.region.all()
-    own = painted("prompt_to_prompt", folder, start=start, steps=6, across=[0, 0])
+    own = painted("prompt_to_prompt", folder, network, start=start, steps=6, across=[0, 0])
     _, _, right, _ = edited(own, "vugs grains")
     assert right < -0.3
 
@@ -280,8 +313,9 @@ def test_an_added_word_acts_where_it_wants_and_the_others_where_they_did(folder)
     assert right == pytest.approx(COLOURS["cement"] / 2, abs=0.02)  # of its own attention there, half
 
 
-def test_a_word_is_weighed_where_it_acts(folder):
-    editor = painted("prompt_to_prompt", folder, steps=6)
+@pytest.mark.parametrize("network", [Painter, ConvolutionalPainter])
+def test_a_word_is_weighed_where_it_acts(folder, network):
+    editor = painted("prompt_to_prompt", folder, network, steps=6)
     edit, left, right, _ = edited(editor, "pores grains", emphasis={"Pores": 0.5})
     assert left == pytest.approx(-0.5 * COLOURS["pores"], abs=0.01)
     assert right == pytest.approx(0, abs=0.01)

@@ -293,7 +293,7 @@ class CaptionScores:
     """CLIPScore: how well images fit their captions under a CLIP.
 
     An image is held against its own caption, which damage leaves as it is, or against one caption for all. The scales
-    of the score (``evaluation.caption_scores``) see the same, so one stands for all.
+    of the score (``evaluation.caption_scores``) see the same, so one stands for all, the cosine; the row says so.
 
     Args:
         model: the CLIP.
@@ -309,9 +309,10 @@ class CaptionScores:
         self._model, self._caption = model, caption
         self.metrics = (
             MetricRecord(
-                name=f"CLIPScore by {model.name.split(',')[0]}",
+                name=f"CLIPScore (cosine) by {model.name.partition(' (')[0]}",
                 family="caption score",
-                features=model.name,
+                features=f"{model.name}; cosine of each image and"
+                f" {'its own caption' if caption is None else repr(caption)}",
                 standard=True,
                 higher_is_better=True,
                 two_sided=True,

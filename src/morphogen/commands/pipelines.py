@@ -12,7 +12,7 @@ from morphogen.problems import Problem
 @click.command()
 @click.argument("pipeline", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="New folder for the LoRA.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the LoRA.")
 @click.option("--rank", type=click.IntRange(min=1), default=8, show_default=True, help="Of the changes.")
 @click.option(
     "--caption",
@@ -35,15 +35,18 @@ from morphogen.problems import Problem
     show_default=True,
     help="Share of extreme pixels at each end that the intensity map may cut.",
 )
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the LoRA in --out, to the budget given now.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
 @reading_options  # fmt: skip
 def lora(pipeline: Path, images: Path, out: Path, rank: int, caption: str | None, seconds: float | None,
          images_seen: int | None, crop: tuple[int, int] | None, specimen: str | None, batch_size: int,
-         learning_rate: float, seed: int, clip_percent: float, cpu: bool, **reading: Any) -> None:  # fmt: skip
+         learning_rate: float, seed: int, clip_percent: float, go_on: bool, cpu: bool,
+         **reading: Any) -> None:  # fmt: skip
     """Teach a text-to-image PIPELINE of diffusers a laboratory's IMAGES, by changes of low rank (LoRA).
 
     PIPELINE is a folder with a model_index.json and safetensors; it is not changed. Draw with what was learnt by
-    'generate PIPELINE --caption ... --lora OUT', edit by 'edit pipeline ... -p lora=OUT'. Ctrl-C keeps what was learnt.
+    'generate PIPELINE --caption ... --lora OUT', edit by 'edit pipeline ... -p lora=OUT'. Ctrl-C saves, and --continue
+    goes on where it was.
     """
     if seconds is not None and images_seen is not None:
         raise Problem("two budgets were given", do="give --seconds or --images-seen")
@@ -56,11 +59,11 @@ def lora(pipeline: Path, images: Path, out: Path, rank: int, caption: str | None
         record = taught(
             pipeline, read_set(images, reading), out, rank=rank, caption=caption, seconds=seconds,
             images_seen=images_seen, size=crop, symmetries=symmetries, seed=seed, clip_percent=clip_percent,
-            batch_size=batch_size, learning_rate=learning_rate, cpu=cpu,
+            batch_size=batch_size, learning_rate=learning_rate, go_on=go_on, cpu=cpu,
         )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "lora.json").exists():
-            click.echo(f"Stopped; what was learnt so far is in {out}", err=True)
+            click.echo(f"Stopped and saved; go on with --continue --out {out}", err=True)
         raise
     click.echo(f"Taught {pipeline} on {record.images_seen:,} images in {record.seconds:.0f} s: {out}")
 

@@ -147,6 +147,8 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
         f" {len(design.raters)} raters, {len(design.raters[0].questions)} questions each, in {out}"
     )
     click.echo(f"Key sealed: SHA-256 {made.study.key_sha256}")
+    for note in made.notes:
+        click.echo(f"Note: {note}", err=True)
     click.echo(f"Next: morphogen review serve {out}")
 
 

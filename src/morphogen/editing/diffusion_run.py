@@ -9,7 +9,9 @@ beyond the image's border is drawn and thrown away.
 
 Under latent diffusion a place of the latent is known where all pixels that it stands for are, and those of its
 neighbours; hidden pixels are filled with the nearest known ones before they are encoded. What is drawn has passed
-the decoder, and lacks what that cannot give (``morphogen reconstruct`` says what).
+the decoder, and lacks what that cannot give (``morphogen reconstruct`` says what). What the decoder gets wrong is known
+where the pixels are: it is carried into the region as a membrane (``mathematics.membranes``), so that the two meet
+without a step. Texture that the decoder does not give stays missing.
 """
 
 import math
@@ -33,6 +35,7 @@ from morphogen.images.context import name_of
 from morphogen.images.mask_channel import channel_of_mask, mask_of_channel
 from morphogen.images.picture import TRAINED_ON, TRAINED_THROUGH, Label, Picture
 from morphogen.mathematics.known_region import filled, told_known
+from morphogen.mathematics.membranes import membrane
 from morphogen.mathematics.randomness import Randomness
 from morphogen.mathematics.solvers.solver import solver as find_solver
 from morphogen.mathematics.solvers.solver import solver_names
@@ -64,6 +67,9 @@ class PaintSettings(EditorSettings):
     restarts: int = Field(default=1, ge=0, description="how often it is drawn again from a noise level between")
     restart_from: float = Field(default=1.0, gt=0, description="that noise level, images have variance 1")
     overlap: int | None = Field(default=None, ge=0, description="pixels that windows share; by default half a window")
+    membrane: bool = Field(
+        default=True, description="under latent diffusion: carry the decoder's error at the border into the region"
+    )
     text_encoder: str | None = Field(default=None, description="folder of the run's text encoder, where it was moved")
 
     @field_validator("solver")
@@ -241,8 +247,8 @@ class DiffusionRunEditor(EditingMethod):
             cuts = [places[k].of(canvases[k], hidden_from_nearest=noise_level is None) for k in here]
             streams = Randomness([(seed, _PAINTING, first + k) for k in here], self.device)
             painted = self._paint(cuts, [values[k] for k in here], shape, streams, noise_level)
-            for k, unit in zip(here, painted, strict=True):
-                places[k].put(unit, found[k])
+            for k, cut, unit in zip(here, cuts, painted, strict=True):
+                places[k].put(self._mended(unit, *cut), found[k])
         record = self.run.record
         labels: dict[str, Label] = {"method": record.method, TRAINED_ON: record.images.fingerprint}
         if self.method.learnt_through:
@@ -269,6 +275,18 @@ class DiffusionRunEditor(EditingMethod):
             picture = replace(source, pixels=pixels, mask=mask, origin=origin, labels={**source.labels, **own})
             found.append(Edit(source, picture, canvas.region))
         return found
+
+    def _mended(
+        self, painted: NDArray[np.float32], unit: NDArray[np.float32], known: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """What was painted ``(channels, height, width)``, less what the decoder gets wrong round about."""
+        if not (self.method.lossy and self.settings.membrane):
+            return painted
+        images = len(painted) - self.run.record.with_masks  # a mask has no shades
+        found = painted.copy()
+        found[:images] += membrane(unit[:images] - painted[:images], known[0])
+        mended: NDArray[np.float32] = np.clip(found, -1, 1)
+        return mended
 
     def _paint(
         self, cuts: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]], values: Sequence[Mapping[str, Label]],

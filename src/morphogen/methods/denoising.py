@@ -167,8 +167,13 @@ class Given:
 
 
 class DenoisingMethod(GenerativeMethod):
-    """A method that says what an image was before noise came upon it."""
+    """A method that says what an image was before noise came upon it.
 
+    Attributes:
+        lossy: what is encoded and decoded is not the image that it was.
+    """
+
+    lossy: ClassVar[bool] = False
     conditional: ClassVar[Literal["no", "may", "must"]] = "may"
     reads_text: ClassVar[bool] = True
     takes_context: ClassVar[bool] = True

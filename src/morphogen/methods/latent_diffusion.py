@@ -108,6 +108,7 @@ class Method(DenoisingMethod):
     """Denoising in the latent of an autoencoder."""
 
     title = "latent diffusion"
+    lossy = True
     settings: Settings
 
     def __init__(self, settings: Settings, task: Task) -> None:

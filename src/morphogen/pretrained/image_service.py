@@ -5,6 +5,9 @@ Many services speak this protocol; which one is a matter of the address. What is
 - it is told what would be sent and what that costs, and somebody has to agree, before anything is sent;
 - every answer is written to a folder as it arrives, under a hash of what was asked. What was asked before is taken from
   there: a run that was cut off goes on with what is missing, and nothing is paid for twice;
+- that folder is a journal: before a request is sent, that it is sent is written there, which also shows that an answer
+  can be. What was sent and never answered, since the connection or the program was cut off, may have been charged, and
+  this is told before it is asked for again. An answer that the folder does not take in the end is put elsewhere;
 - nothing is tried again by itself but what the service has refused to begin with, for lack of capacity (429, 503). A
   request that was cut off may have been carried out and charged.
 
@@ -20,6 +23,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -36,7 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from morphogen.problems import Problem
 from morphogen.progress import console
-from morphogen.whole_files import write_text_whole
+from morphogen.whole_files import require_space, write_text_whole, write_whole
 
 SERVICE = "from a service"
 """Label of a picture that a hosted service made: its model and its host."""
@@ -45,6 +49,7 @@ RESIZED = "resized"
 """Label of a picture that was brought to another size: from what, to what, and how."""
 
 _MOST_BYTES = 200_000_000  # of an image that an answer gives the address of
+_ROOM = 50_000_000  # bytes that have to be free before an answer is paid for; one of 1024 x 1024 has 2 to 4 million
 _BUSY = (429, 503)
 _FIRST_WAIT = 2.0  # seconds, doubled each time, where a busy service does not say how long
 
@@ -151,6 +156,8 @@ class ImageService:
             f"{len(new)} image{'s' * (len(new) > 1)} of {settings.size} by {self.name}, {megabytes:.2f} MB to send,"
             f" {cost}" + (f"; {kept} more are kept in {settings.answers}" if kept else "")
         )
+        if sent := sum(self._sent_mark(request).exists() for request in new):
+            told += f"; {sent} of them may have been charged before, when no answer came"
         if not settings.yes:
             if not sys.stdin.isatty():
                 raise Problem(f"{told}: nobody is there to agree", do="agree beforehand, by the setting yes")
@@ -171,12 +178,14 @@ class ImageService:
         if not place.exists():
             if place.stem not in self._agreed:
                 raise ValueError("asked before somebody agreed to the cost")
+            self._require_a_place()
+            write_text_whole(self._sent_mark(request), time.strftime("%Y-%m-%dT%H:%M:%S%z\n"))
             answer = self._answer(request)
-            place.parent.mkdir(parents=True, exist_ok=True)
             kept = {"model": self.settings.model, "address": self.settings.address, "kind": request.kind,
                     "prompt": request.prompt, "size": self.settings.size, "number": request.number,
                     "answer": answer}  # fmt: skip
-            write_text_whole(place, json.dumps(kept, indent=1))
+            self._keep(place, json.dumps(kept, indent=1))
+            self._sent_mark(request).unlink(missing_ok=True)
         try:
             item = json.loads(place.read_text(encoding="utf-8"))["answer"]["data"][0]
         except (ValueError, KeyError, IndexError, TypeError):
@@ -198,8 +207,41 @@ class ImageService:
             digest.update(hashlib.sha256(data).digest())
         return settings.answers / f"{digest.hexdigest()[:32]}.json"
 
+    def _sent_mark(self, request: ServiceRequest) -> Path:
+        """The file that says that a request was sent, for as long as no answer has come."""
+        return self._place(request).with_suffix(".sent")
+
+    def _require_a_place(self) -> None:
+        """Refuse to ask, and pay, for what could not be kept.
+
+        Raises:
+            Problem: the folder cannot be made, or there is hardly any room in it.
+        """
+        answers = self.settings.answers
+        try:
+            answers.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Problem(f"answers cannot be kept in {answers} ({error.strerror})", do="name another folder") from None
+        require_space(answers, _ROOM, "keeping an answer")
+
+    def _keep(self, place: Path, text: str) -> None:
+        """Write an answer that was paid for; where it goes nowhere else, to the folder for temporary files.
+
+        Raises:
+            Problem: it is there now.
+        """
+        try:
+            write_text_whole(place, text)
+        except (Problem, OSError):
+            spare = Path(tempfile.gettempdir()) / place.name
+            write_text_whole(spare, text)
+            raise Problem(
+                f"{place} cannot be written any more, and an answer that was paid for is in {spare}",
+                do="make room, and move it there",
+            ) from None
+
     def _answer(self, request: ServiceRequest) -> dict[str, Any]:
-        """What the service says; waits while it is busy."""
+        """What the service says; waits while it is busy. What it refuses was not carried out, and loses its mark."""
         import openai
 
         waited, wait = 0.0, _FIRST_WAIT
@@ -209,10 +251,13 @@ class ImageService:
             except openai.APIStatusError as error:
                 busy = error.status_code in _BUSY and _code(error) != "insufficient_quota"
                 if not busy:
+                    if error.status_code < 500:
+                        self._sent_mark(request).unlink(missing_ok=True)
                     raise self._refusal(error) from None
                 asked = _retry_after(error)
                 wait = wait if asked is None else asked
                 if waited + wait > self.settings.patience:
+                    self._sent_mark(request).unlink(missing_ok=True)
                     raise Problem(
                         f"{self.host} has no capacity and asks to wait {wait:g} s more",
                         do="run it again later: what has arrived is kept",
@@ -319,9 +364,7 @@ class ImageService:
                 f"the image that {self.host} made cannot be fetched from where it put it",
                 do=f"run it again soon: its address is kept in {place}, and nothing is paid again",
             ) from None
-        temporary = file.with_name(f".{file.name}")
-        temporary.write_bytes(data)
-        os.replace(temporary, file)
+        write_whole(file, lambda temporary: temporary.write_bytes(data))
         return data
 
     def _without_key(self, text: str) -> str:

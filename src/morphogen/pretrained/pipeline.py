@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_THROUGH, Label, Picture
 from morphogen.mathematics.randomness import numpy_generator
+from morphogen.pretrained.text_encoder import MOST_CHARACTERS
 from morphogen.problems import Problem
 
 Kind = Literal["text", "inpaint", "instruct", "control", "unclip"]
@@ -61,9 +62,6 @@ LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
 LORA_RECORD = "lora.json"
 """What a LoRA learnt from, beside its weights, where 'morphogen lora' made it."""
 
-MOST_CHARACTERS = 1000
-"""Of a text: more is no description of an image."""
-
 _LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})  # that parts of a pipeline may come from
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # as ``Picture.grey`` has it
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
@@ -84,6 +82,7 @@ class LoraRecord(BaseModel):
         trained_on: fingerprint of the images.
         seed: of crops, noise and first weights.
         settings: how it was trained.
+        symmetries: flips and turns that it saw crops by.
         images_seen: crops that it learnt from.
         seconds: that this took.
         morphogen: version.
@@ -103,6 +102,7 @@ class LoraRecord(BaseModel):
     trained_on: str
     seed: int
     settings: dict[str, Any]
+    symmetries: tuple[str, ...] = ()
     images_seen: int
     seconds: float
     morphogen: str

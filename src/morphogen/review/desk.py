@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from morphogen.problems import Problem
 from morphogen.review.answers import AnswerBook, Given
 from morphogen.review.records import CHOICES, RATINGS, Answer, Design, Question, Rater
 
@@ -70,7 +69,7 @@ class Desk:
 
         Raises:
             Refused: it is late or makes no sense.
-            Problem: the disk is full.
+            Problem: the disk is full or gone. Nothing is stored, and the same attempt can be made again.
         """
         async with place.waiting:
             if given.attempt in place.attempts:
@@ -100,9 +99,9 @@ class Desk:
             taken = [one for one in waiting if one is not None]
             try:
                 stored = await asyncio.to_thread(self._book.append, [given for given, _ in taken])
-            except Problem as problem:
+            except Exception as error:  # also a fault of the program: whoever waits must hear of it, and may try again
                 for _, future in taken:
-                    future.set_exception(problem)
+                    future.set_exception(error)
             else:
                 for answer, (_, future) in zip(stored, taken, strict=True):
                     self._taken(answer)

@@ -14,7 +14,7 @@ import numpy as np
 import morphogen
 from morphogen.evaluation.fields import fields
 from morphogen.images.image_set import ImageSet, common_size
-from morphogen.images.picture import Picture, stored_spacing
+from morphogen.images.picture import TRAINED_ON, Picture, stored_spacing
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.problems import Problem
 from morphogen.report.figures import grey_scale
@@ -50,11 +50,13 @@ class Made:
         study: as it stands in ``study.json``.
         code: opens the key; it is stored nowhere.
         links: the path of each rater's personal link, by name.
+        notes: what makes its answers worth less, a line each.
     """
 
     study: Study
     code: str
     links: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def new_review(
@@ -132,6 +134,7 @@ def new_review(
     tokens = {name: secrets.token_urlsafe(24) for name in names}
     first = pipeline.stored(pixels[used[0]])
     require_space(folder, 2 * first.nbytes * len(used), f"a review of {len(used)} images")
+    seen = [name for name, images in generated.items() if _has_seen(images, measured)]
     source_of = {o: name for name, of_set in opaque.items() for o in of_set}
     design = Design(
         title=title or f"{kind.wording.subject[:1].upper()}{kind.wording.subject[1:]}: measured or generated?",
@@ -167,7 +170,7 @@ def new_review(
             name: SetRecord(
                 role="measured" if name == "measured" else "generated",
                 fingerprint=images.fingerprint, fields_fingerprint=_of_fields(images), images=len(images),
-                place=getattr(images, "name", ""),
+                place=getattr(images, "name", ""), seen=name in seen,
             )
             for name, images in sets.items()
         },
@@ -188,7 +191,7 @@ def new_review(
         (place / LINKS).chmod(0o600)
 
     write_folder_whole(folder, write)
-    return Made(study, code, links)
+    return Made(study, code, links, tuple(_of_seen(name, measured) for name in seen))
 
 
 def _require_numbers(names: Sequence[str], questions: int, repeats: float, training: int, slices: int) -> None:
@@ -211,6 +214,19 @@ def _require_different(sets: Mapping[str, ImageSet]) -> None:
                 raise Problem(
                     f"{other} and {name} share an image to the bit", do="give sets that have nothing in common"
                 )
+
+
+def _has_seen(images: ImageSet, measured: ImageSet) -> bool:
+    """Whether a generated set says that its method was trained on the measured images."""
+    return any(picture.labels.get(TRAINED_ON) == measured.fingerprint for picture in images)
+
+
+def _of_seen(name: str, measured: ImageSet) -> str:
+    """That a method has seen what it is compared with, and what to show in its place."""
+    place = getattr(measured, "name", "")
+    beside = Path(place).parent / "held_out"  # where 'morphogen split' puts them
+    others = f"those in {beside}" if place and beside.is_dir() else "some that 'morphogen split' holds back"
+    return f"{name} was trained on the measured images that are shown, and copies of them would win: show {others}"
 
 
 def _size_of(generated: Mapping[str, ImageSet]) -> tuple[int, int]:

@@ -118,7 +118,8 @@ class Study(Record):
 class SetRecord(Record):
     """One image set of a review when it was made: what it is, how many images, their fingerprints, their place.
 
-    ``fields_fingerprint`` is of the fields that ``evaluate`` cuts from it by default.
+    ``fields_fingerprint`` is of the fields that ``evaluate`` cuts from it by default; ``seen`` tells of a generated set
+    that its method was trained on the measured images that are shown.
     """
 
     role: Literal["measured", "generated"]
@@ -126,6 +127,7 @@ class SetRecord(Record):
     fields_fingerprint: str
     images: int
     place: str
+    seen: bool = False
 
 
 class Source(Record):

@@ -8,9 +8,11 @@ that was taken back the last one counts.
   With one image at a time the accuracy is the mean of the shares of measured and of generated images that were called
   right, so that one who calls everything measured has 1/2. The test against chance deals the labels of the images out
   anew (``label_permutation``).
-- "told apart": p < 0.05. "hardly": that, but with 90 % confidence within the margin of 1/2. "not told apart": within
-  the margin with 90 % confidence. Otherwise "undecided", and the number of answers is given that would decide with a
-  probability of 80 % if the accuracy is the one found: with V the variance, N the answers, a the distance from 1/2,
+- "told apart": p < 0.05 and more right than by chance. "taken for measured": p < 0.05 and fewer; there is a difference,
+  and the generated ones look more like what raters take for measured. "hardly told apart": p < 0.05, but with 90 %
+  confidence within the margin of 1/2. "not told apart": within the margin with 90 % confidence. Otherwise "undecided",
+  and the number of answers is given that would decide with a probability of 80 % if the accuracy is the one found: with
+  V the variance, N the answers, a the distance from 1/2,
 
       n = N V ((z_0.975 + z_0.8) / a)^2      to tell apart
       n = N V ((z_0.95 + z_0.9) / (margin - a))^2      to show that it is within the margin
@@ -40,6 +42,7 @@ from morphogen.mathematics.label_permutation import DEALS, flipped_signs, permut
 from morphogen.mathematics.randomness import numpy_generator
 from morphogen.mathematics.signal_detection import area_under_curve, detection
 from morphogen.problems import Problem
+from morphogen.report.notation import listed
 from morphogen.report.verdict import measure_name
 from morphogen.review.answers import last_of_each, read_answers
 from morphogen.review.folder import OpenReview
@@ -51,7 +54,7 @@ MOST_WORTH_SAYING = 1_000_000
 """More answers than this nobody gives, and their number is not told."""
 RESAMPLES = 400
 
-Verdict = Literal["told apart", "hardly told apart", "not told apart", "undecided"]
+Verdict = Literal["told apart", "hardly told apart", "not told apart", "taken for measured", "undecided"]
 _DEALS, _ORDERS, _UNITS = range(3)  # purposes of random streams
 
 
@@ -315,7 +318,7 @@ def analysed(design: Design, key: Key, looks: Sequence[Look], *, margin: float =
         abilities=tuple(_abilities(key, first)),
         ratings=tuple(_ratings(design, key, first)),
         learning=tuple(entry for entry in learning if entry is not None),
-        notes=tuple(_notes(design, looks)),
+        notes=tuple(_notes(design, key, looks)),
     )
 
 
@@ -387,7 +390,8 @@ def _verdict(accuracy: float, spread: Spread, p: float, margin: float) -> Verdic
     low, high = spread.interval(accuracy, 0.90)
     within = 0.5 - margin <= low and high <= 0.5 + margin
     if p < 0.05:
-        return "hardly told apart" if within else "told apart"
+        apart: Verdict = "told apart" if accuracy > 0.5 else "taken for measured"
+        return "hardly told apart" if within else apart
     return "not told apart" if within else "undecided"
 
 
@@ -435,7 +439,7 @@ def _of_rater(name: str, asked: int, looks: Sequence[Look], first: Sequence[Look
         taken_back=sum(a.revision > 0 for a in answered),
         right=_exact(sum(x.right for x in told), len(told)) if told else None,
         d_prime=known.d_prime if known else None,
-        criterion=known.criterion if known else None,
+        criterion=round(known.criterion, 9) if known else None,  # two halves that cancel leave 1e-17
         consistent=_exact(sum(again), len(again)) if again else None,
         seconds=float(np.median([a.seconds for a in answered])) if answered else None,
     )
@@ -595,7 +599,7 @@ def _learning(kind: Kind, first: Sequence[Look], seed: int) -> Learning | None:
     )  # fmt: skip
 
 
-def _notes(design: Design, looks: Sequence[Look]) -> list[str]:
+def _notes(design: Design, key: Key, looks: Sequence[Look]) -> list[str]:
     notes = []
     seen = {look.answer.rater for look in looks}
     if absent := [rater.name for rater in design.raters if rater.name not in seen]:
@@ -604,6 +608,8 @@ def _notes(design: Design, looks: Sequence[Look]) -> list[str]:
         notes.append("One rater alone: intervals hold for other images, not for other raters.")
     if any(look.question.training for look in looks):
         notes.append("There was a training round: raters had been told of a few images what they are.")
+    if seen_before := [name for name, record in key.sets.items() if record.seen]:
+        notes.append(f"{listed(seen_before)}: trained on the measured images that were shown, so copies would win.")
     return notes
 
 

@@ -25,8 +25,8 @@ from morphogen.report.page import environment
 from morphogen.report.plots import Row, Style, interval_plot, styles
 from morphogen.report.study_record import StudyRecord
 from morphogen.report.verdict import Interval
-from morphogen.review.records import CHOICES
-from morphogen.review.results import Found, ReviewResults, Telling, Value
+from morphogen.review.records import CHOICES, KINDS
+from morphogen.review.results import Consistency, Found, Learning, ReviewResults, Telling, Value
 from morphogen.whole_files import write_folder_whole, write_text_whole
 
 BEGIN, END = "<!-- review of experts -->", "<!-- end of the review -->"
@@ -41,7 +41,7 @@ _ASKED = {
 
 _PLOTS: tuple[tuple[str, str, float | None, Callable[[Telling], Value]], ...] = (
     ("Right answers", "share", 0.5, lambda t: t.accuracy),
-    ("Sensitivity", "d'", 0.0, lambda t: t.d_prime),
+    ("Sensitivity", "d′", 0.0, lambda t: t.d_prime),
     ("Area under the curve", "area", 0.5, lambda t: t.area),
     ("Generated taken for measured", "share, exact interval", None, lambda t: t.taken),
 )
@@ -123,7 +123,7 @@ def print_results(results: ReviewResults, console: Console) -> None:
     console.print(f"[bold]{results.title}[/bold]", highlight=False)
     console.print(lead(results), highlight=False)
     if results.tellings:
-        table = _table("Measured from generated", "asked", "method", "right", "accuracy", "d'", "area", "p", "")
+        table = _table("Measured from generated", "asked", "method", "right", "accuracy", "d′", "area", "p", "")
         for t in results.tellings:
             table.add_row(_ASKED[t.kind], t.compared, f"{t.right} of {t.answers}", _text(t.accuracy), _text(t.d_prime),
                           _text(t.area), number(t.p), _in_words(t))  # fmt: skip
@@ -138,7 +138,7 @@ def print_results(results: ReviewResults, console: Console) -> None:
         for r in results.ratings:
             table.add_row(r.criterion, r.name, _text(r.mean), _text(r.difference))
         console.print(table)
-    table = _table("Raters", "rater", "answered", "right", "d'", "consistent", "s an answer")
+    table = _table("Raters", "rater", "answered", "right", "d′", "consistent", "s an answer")
     for rater in results.raters:
         table.add_row(rater.name, f"{rater.answered} of {rater.asked}", _text(rater.right), _plain(rater.d_prime),
                       _text(rater.consistent), _plain(rater.seconds))  # fmt: skip
@@ -175,10 +175,18 @@ def _shown(results: ReviewResults) -> dict[str, object]:
         rows = [_row(r.name, looks, r.mean) for r in results.ratings if r.criterion == criterion]
         plots.append(interval_plot(_short(criterion), rows, axis="mean rating, 1 to 5", subtitle="rating"))
     return {
-        "results": results, "plots": plots, "asked": _ASKED, "lead": lead(results),
+        "results": results, "plots": plots, "asked": _ASKED, "lead": lead(results), "more": _more,
+        "within": _within_session(results),
         "measured_against": [c for c in results.correlations if c.rho is not None],
         "too_few": bool(results.correlations) and all(c.rho is None for c in results.correlations),
     }  # fmt: skip
+
+
+def _within_session(results: ReviewResults) -> list[tuple[str, Consistency | None, Learning | None]]:
+    """Of each kind of question whether repeats were answered alike, and whether raters learnt."""
+    alike = {entry.kind: entry for entry in results.consistencies}
+    learnt = {entry.kind: entry for entry in results.learning}
+    return [(kind, alike.get(kind), learnt.get(kind)) for kind in KINDS if kind in alike or kind in learnt]
 
 
 def _row(name: str, looks: dict[str, Style], value: Value) -> Row:
@@ -192,8 +200,13 @@ def _short(criterion: str) -> str:
 def _in_words(telling: Telling) -> str:
     if telling.verdict != "undecided":
         return telling.verdict
-    more = telling.answers_needed
-    return "undecided" if more is None else f"undecided; about {more - telling.answers:,} more answers would decide"
+    return f"undecided; {_more(telling)}" if telling.answers_needed is not None else "undecided"
+
+
+def _more(telling: Telling) -> str:
+    """How many more answers would decide."""
+    more = (telling.answers_needed or 0) - telling.answers
+    return f"about {number(more)} more {'answer' if more == 1 else 'answers'} would decide"
 
 
 def _answers(found: Found) -> str:

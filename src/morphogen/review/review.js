@@ -13,16 +13,18 @@ const ASKED = {
   prefer: "Which of these two looks more like a measured image?",
   rate: "How far is each statement true of this image?",
 };
-const SIDES = ["Left", "Right"];
+const SIDES = [["Left", "Upper"], ["Right", "Lower"]]; // beside each other, and one above the other on a narrow screen
 
-let state = null; // where the rater is, as the server says
+let state = null; // where the rater is, as the server says: behind all that is on the disk
 let question = null; // what is on the screen
 let again = false; // whether it is answered for the second time
+let shows = 0; // how often one was to be shown
 let views = [];
 let look = null; // zoom, place, window and level, common to both images
 let slice = 0;
 let shownAt = 0, away = 0, awaySince = null; // the browser's own clock, which does not jump
 let busy = false, ratings = [], current = 0;
+let pending = null; // the answer that is on its way to the disk: a promise of what came of it
 const loaded = new Map(); // position -> a promise of [side][slice] -> pixels
 
 // --- from and to the server --------------------------------------------------------------------------------------
@@ -42,7 +44,7 @@ async function persistently(call) {
     } catch (error) {
       const status = error.response ? error.response.status : 0;
       if (status && status < 500 && status !== 429) throw error;
-      say(status === 507 ? "Not stored yet: the server's disk is full. Trying again …"
+      say(status === 507 ? "Not stored yet: the server cannot write to its disk. Trying again …"
         : "Not stored yet: the server does not answer. Trying again …", true);
       await new Promise((done) => setTimeout(done, Math.min(250 * 2 ** tries, 4000)));
     }
@@ -75,35 +77,73 @@ function pixelsOf(asked) {
   return loaded.get(asked.position);
 }
 
+// One answer at a time is on its way. The next question, which is loaded, is shown meanwhile; its answer waits for the
+// acknowledgement of the one before, so that at most that one and this are nowhere but here. The count of answers, the
+// last page and what the training round tells wait for the disk.
 async function send(choice) {
   if (busy || !question || !el("paused").hidden) return;
   busy = true;
-  say("");
   for (const button of el("answers").querySelectorAll("button")) button.disabled = true;
+  const sent = question;
   const body = JSON.stringify({
-    position: question.position, choice, ratings: choice === null ? ratings : [],
+    position: sent.position, choice, ratings: choice === null ? ratings : [],
     seconds: Math.max(0, performance.now() - shownAt - away) / 1000, attempt: word(), again,
   });
+  const before = pending;
+  if (await before || !before) say("");
+  if (question !== sent) { // the one before was late, and the rater is elsewhere
+    busy = false;
+    return;
+  }
+  pending = deliver(body);
+  const next = again ? state.position : sent.position + 1;
+  again = false;
   try {
-    const call = () => ask("answer", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    const taken = await (await persistently(call)).json();
+    if (!sent.training && at(next)) await show(next);
+    else {
+      const taken = await pending;
+      if (taken && sent.training) tell(choice, taken.right);
+      else if (taken) await show();
+    }
+  } catch (error) {
+    fail(error);
+  } finally {
+    busy = false;
+  }
+}
+
+// What the server says once it has the answer; nothing where it is not taken, and then the page says why.
+async function deliver(body) {
+  el("stored").hidden = true;
+  const headers = { "Content-Type": "application/json" };
+  try {
+    // It is delivered even if the page is closed now.
+    const call = async () => (await ask("answer", { method: "POST", headers, body, keepalive: true })).json();
+    const taken = await persistently(call);
     state = taken;
-    again = false;
-    if (taken.right !== null && taken.right !== undefined) tell(choice, taken.right);
-    else await show();
+    progress();
+    following();
+    return taken;
   } catch (error) {
     const response = error.response;
     if (response && response.status === 409) {
       state = await response.json();
       again = false;
-      await show();
+      if (question && question.position === state.position) progress(); // it is on the screen already
+      else await show().catch(fail);
       say("That question had been answered already, in another window or on another machine.", true);
-    } else if (response && response.status === 403) location.reload();
-    else say(`This answer was refused (${error.message}). Reload the page.`, true);
+    } else if (response && response.status === 403) {
+      pending = null; // or the browser would ask whether to leave
+      location.reload();
+    } else say(`This answer was refused (${error.message}). Reload the page.`, true);
+    return null;
   } finally {
-    busy = false;
+    pending = null;
+    el("stored").hidden = false;
   }
 }
+
+window.addEventListener("beforeunload", (event) => { if (pending) event.preventDefault(); });
 
 // Random words also where the page is not served over https, and randomUUID is missing.
 function word() {
@@ -125,19 +165,29 @@ function say(words, trouble = false) {
 function progress() {
   el("bar").value = state.position;
   el("count").textContent = `${state.position} of ${state.total}`;
+  const before = question && question.position === state.position ? at(question.position - 1) : null;
+  el("back").disabled = !before || before.training;
 }
 
 const at = (position) => state.questions.find((q) => q.position === position);
 
 async function show(position = state.position) {
-  progress();
   const asked = at(position);
   if (!asked) {
+    shows++;
     question = null;
+    progress();
     if (el("paused").hidden) only("done");
     return;
   }
-  const pixels = await pixelsOf(asked);
+  const mine = ++shows;
+  let pixels;
+  try {
+    pixels = await pixelsOf(asked);
+  } catch (error) {
+    if (mine === shows) throw error;
+  }
+  if (mine !== shows) return; // another one is to be shown by now
   question = asked;
   if (el("paused").hidden) only("question"); // or it was paused while the last answer was on its way
   el("ask").textContent = ASKED[asked.kind];
@@ -146,21 +196,25 @@ async function show(position = state.position) {
   el("ask").append(small);
   place(pixels);
   choices();
-  const before = at(position - 1);
-  el("back").disabled = again || !before || before.training;
+  progress();
   shownAt = performance.now();
   away = 0;
   if (awaySince !== null) awaySince = shownAt;
   for (const kept of loaded.keys()) if (Math.abs(kept - position) > 1) loaded.delete(kept);
-  const next = at(position + 1);
-  if (next) pixelsOf(next).catch(() => {}); // so that it is there when it is asked
+  following();
+}
+
+// Load the question behind the one that is shown, so that it is there when it is asked.
+function following() {
+  const next = question && at(question.position + 1);
+  if (next) pixelsOf(next).catch(() => {});
 }
 
 function place(pixels) {
   const box = el("views");
   if (views.length !== pixels.length) {
     box.replaceChildren();
-    views = pixels.map((_, side) => new View(box, pixels.length > 1 ? SIDES[side] : ""));
+    views = pixels.map((_, side) => new View(box, pixels.length > 1 ? SIDES[side] : null));
   }
   box.classList.toggle("two", pixels.length > 1);
   el("work").classList.toggle("rating", question.kind === "rate");
@@ -193,7 +247,8 @@ function choices() {
     mark();
     return;
   }
-  const names = question.kind === "one" ? ["Measured", "Generated"] : ["Left was measured", "Right was measured"];
+  const names = question.kind === "one" ? ["Measured", "Generated"]
+    : SIDES.map((side) => side.map((name) => `${name} was measured`));
   if (question.kind === "prefer") {
     const set = fieldset("");
     SIDES.forEach((name, k) => set.querySelector(".choices").append(button(name, () => send(k), k + 1)));
@@ -213,17 +268,26 @@ function choices() {
 function fieldset(name) {
   const set = document.createElement("fieldset");
   const legend = document.createElement("legend");
-  legend.textContent = name;
+  legend.append(...worded(name));
   const row = document.createElement("div");
   row.className = "choices";
   set.append(legend, row);
   return set;
 }
 
+// A name, or a pair of them of which the style sheet shows that for images beside or above each other.
+function worded(name) {
+  if (typeof name === "string") return [name];
+  return name.map((words, k) => Object.assign(document.createElement("span"), {
+    className: ["beside", "above"][k], textContent: words }));
+}
+
 function button(name, act, key = "") {
-  const made = Object.assign(document.createElement("button"), { type: "button", textContent: name });
-  if (key) made.append(Object.assign(document.createElement("small"), { textContent: String(key) }));
-  made.addEventListener("click", act);
+  const made = Object.assign(document.createElement("button"), { type: "button" });
+  made.append(...worded(name));
+  const under = { textContent: String(key), className: /^[0-9]$/.test(key) ? "key" : "" };
+  if (key) made.append(Object.assign(document.createElement("small"), under));
+  made.addEventListener("click", (event) => { if (event.detail < 2) act(); }); // a double click is one answer
   return made;
 }
 
@@ -249,14 +313,13 @@ function mark() {
 }
 
 function tell(choice, right) {
-  progress();
   const good = (choice >= 3 ? 1 : 0) === right;
   const was = question.kind === "one" ? `It was ${["measured", "generated"][right]}.`
-    : `The ${["left", "right"][right]} one was measured.`;
+    : SIDES[right].map((name) => `The ${name.toLowerCase()} one was measured.`);
   const line = document.createElement("p");
   line.className = "told";
   line.append(Object.assign(document.createElement("b"), { className: good ? "good" : "bad",
-    textContent: good ? "Right. " : "Not so. " }), was);
+    textContent: good ? "Right. " : "Not so. " }), ...worded(was));
   const on = button("Go on", () => show());
   on.className = "main";
   on.id = "on";
@@ -285,11 +348,15 @@ class View {
     this.box.className = "view";
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", side ? `${side} image` : "Image");
+    this.canvas.setAttribute("aria-label", side ? `${side[0]} image` : "Image");
     this.scale = document.createElement("div");
     this.scale.className = "scale";
     this.box.append(this.canvas, this.scale);
-    if (side) this.box.append(Object.assign(document.createElement("div"), { className: "side", textContent: side }));
+    if (side) {
+      const name = Object.assign(document.createElement("div"), { className: "side" });
+      name.append(...worded(side));
+      this.box.append(name);
+    }
     box.append(this.box);
     this.plane = new OffscreenCanvas(WIDTH, HEIGHT);
     this.touches = new Map();
@@ -348,7 +415,8 @@ class View {
   // A bar of 1, 2 or 5 times a power of ten.
   ruler() {
     const known = SPACING > 0;
-    const room = 0.3 * this.box.clientWidth / this.factor() * (known ? SPACING : 1);
+    const seen = Math.min(this.box.clientWidth / this.factor(), WIDTH); // in pixels of the image
+    const room = 0.3 * seen * (known ? SPACING : 1);
     const decade = 10 ** Math.floor(Math.log10(room));
     const length = [5, 2, 1].map((n) => n * decade).find((n) => n <= room * (1 + 1e-9));
     const units = [["m", 1e6], ["mm", 1e3], ["µm", 1], ["nm", 1e-3]];
@@ -467,9 +535,8 @@ function tools() {
 // --- hands -------------------------------------------------------------------------------------------------------
 
 function back() {
-  if (busy || again || !question || question.position !== state.position) return;
+  if (busy || el("back").disabled) return;
   const before = at(state.position - 1);
-  if (!before || before.training) return;
   again = true;
   show(before.position).catch(fail);
 }
@@ -490,9 +557,9 @@ document.addEventListener("keydown", (event) => {
   if (event.target instanceof HTMLInputElement && !(number >= 0)) return; // a slider moves by its own keys
   if (el("on")) return; // only "Go on", which has the focus
   if (question.kind === "rate" && number >= 0 && number <= 5 && current < CRITERIA.length) {
-    rate(current, number || null);
+    if (!event.repeat) rate(current, number || null);
   } else if (question.kind === "rate" && key === "Enter" && !(event.target instanceof HTMLButtonElement)) {
-    if (!el("send").disabled) send(null);
+    if (!el("send").disabled && !event.repeat) send(null);
   } else if (question.kind !== "rate" && number >= 1 && number <= question.choices) {
     if (!event.repeat) send(number - 1);
   } else if (KEYS[key]) KEYS[key]();
@@ -505,7 +572,7 @@ function fail(error) {
     : `Something went wrong (${error.message}). Reload the page.`, true);
 }
 
-el("begin").addEventListener("click", () => { show().catch(fail); });
+el("begin").addEventListener("click", () => { ready.then(() => show()).catch(fail); });
 el("pause").addEventListener("click", pause);
 el("resume").addEventListener("click", () => {
   comeBack();
@@ -524,11 +591,12 @@ document.addEventListener("visibilitychange", () => {
   else if (el("paused").hidden) comeBack();
 });
 
-(async () => {
-  state = await (await persistently(() => ask("state"))).json();
+const ready = (async () => {
+  state = await persistently(async () => (await ask("state")).json());
   progress();
   const asked = at(state.position);
   if (asked) pixelsOf(asked).catch(() => {});
   if (state.position > 0) await show();
   else el("begin").focus();
-})().catch(fail);
+})();
+ready.catch(fail);

@@ -88,12 +88,13 @@ class Taken(State):
     right: int | None = None
 
 
-def review_app(review: OpenReview, address: str = "") -> FastAPI:
+def review_app(review: OpenReview, address: str = "", tell: Callable[[str], None] = lambda _: None) -> FastAPI:
     """The application of one study. The caller holds the lock (``serving.one_server``).
 
     Args:
         review: the study.
         address: by which raters reach it through another server, "https://review.example"; "" for directly.
+        tell: is told once why answers cannot be stored, and once that they can be again.
 
     Raises:
         Problem: the answers that are there are damaged or belong to another study.
@@ -106,6 +107,7 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
         loader=PackageLoader("morphogen.review", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("review.html.j2")  # fmt: skip
+    trouble: set[str] = set()
     static = {name: (resources.files("morphogen.review") / name).read_bytes() for name in _STATIC}
 
     @asynccontextmanager
@@ -182,7 +184,13 @@ def review_app(review: OpenReview, address: str = "") -> FastAPI:
                 raise HTTPException(422, refused.why) from None
             return JSONResponse(_state(place), 409)
         except Problem as problem:
+            if not trouble:
+                trouble.add(str(problem))
+                tell(f"{problem}. Raters' pages keep their answers and send them again.")
             raise HTTPException(507, str(problem)) from None
+        if trouble:
+            trouble.clear()
+            tell("Answers are stored again.")
         return JSONResponse(_state(place) | {"right": place.rater.questions[sent.position].right})
 
     return app
@@ -224,7 +232,7 @@ def serve(
                 tell(f"{name}: {prefix}{link}")
             tell("Serving; Ctrl-C stops.")
 
-        listening.serve_until_stopped(review_app(review, place.address), place, tell_links)
+        listening.serve_until_stopped(review_app(review, place.address, tell), place, tell_links)
 
 
 def _state(place: Place) -> dict[str, Any]:

@@ -15,7 +15,8 @@ on. The loop is the one of all training (``fit``): the same images, noise and fi
 
 What comes out is a folder with ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` and
 ``load_lora_adapter`` open, and ``lora.json``, which says what it learnt from: images drawn with it have the pixel type,
-grey scale and pixel size of those.
+grey scale and pixel size of those. ``checkpoint.safetensors`` is what training goes on from, bit for bit where it would
+have gone; diffusers looks past a file of that name.
 """
 
 import json
@@ -47,6 +48,7 @@ from morphogen.pretrained.pipeline import (
     LoraRecord,
     Pipeline,
     PipelineIndex,
+    read_lora_record,
     require_peft,
     require_readable_caption,
 )
@@ -54,6 +56,7 @@ from morphogen.problems import Problem, as_problem
 from morphogen.progress import status
 from morphogen.training.captions import staying_true
 from morphogen.training.fit import NotFiniteError, Plan, StepReport, fit, new_state
+from morphogen.training.run import read_state, write_state
 from morphogen.training.train import REPORT_EVERY_SECONDS, DivergedError, stop_between_steps, uses_gpu
 from morphogen.whole_files import new_folder, require_free_folder, write_text_whole, write_whole
 
@@ -61,6 +64,8 @@ _PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 _TARGETS: dict[str, Target] = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
 _WARM_UP_STEPS = 20
 _ADAPTER = "lora"
+CHECKPOINT = "checkpoint.safetensors"
+"""Name of the file that training goes on from."""
 
 
 class LoraSettings(MethodSettings):
@@ -174,6 +179,7 @@ def lora(
     batch_size: int = 4,
     learning_rate: float = 2e-4,
     save_every_seconds: float = 60.0,
+    go_on: bool = False,
     cpu: bool = False,
     on_report: Callable[[StepReport], None] | None = None,
 ) -> LoraRecord:
@@ -182,7 +188,7 @@ def lora(
     Args:
         pipeline: folder of a pipeline that is told a text, as Stable Diffusion.
         images: measured images, grey or colour, all at least as large as a crop.
-        folder: where the LoRA goes; new or empty.
+        folder: where the LoRA goes; new or empty unless ``go_on``.
         rank: of the changes.
         caption: one for all images; by default each has its own, as its label "caption".
         seconds: budget in seconds; 600 where no budget is given.
@@ -194,6 +200,7 @@ def lora(
         batch_size: images a step.
         learning_rate: at its highest.
         save_every_seconds: time between two times that what is learnt is written.
+        go_on: continue the LoRA in ``folder`` to the (new) budget instead of starting one; all else as it was given.
         cpu: stay on the CPU even where there is a GPU.
         on_report: called after every step.
 
@@ -221,7 +228,8 @@ def lora(
     if images[0].channels not in (1, 3):
         raise Problem(f"the images have {images[0].channels} channels, and pipelines see grey or RGB",
                       do="give one or three")  # fmt: skip
-    target_folder = require_free_folder(Path(folder), "the LoRA")
+    target_folder = Path(folder) if go_on else require_free_folder(Path(folder), "the LoRA")
+    known = _to_go_on_with(target_folder) if go_on else None
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(cpu=not uses_gpu(cpu), mixed_precision="no")
     if accelerator.num_processes > 1:
@@ -250,23 +258,31 @@ def lora(
     crops = CaptionedCrops(RandomCrops(images, (height, width), intensity, symmetries, seed), captions, caption)
     spacings = {picture.spacing_um for picture in images}
     spacing = spacings.pop() if len(spacings) == 1 else (float("nan"), float("nan"))
-    made = new_folder(target_folder, "the LoRA")
-    state = new_state(model)
-    last_saved = 0.0
+    wanted = LoraRecord(
+        pipeline=str(Path(pipeline).absolute()), weights=opened.unet_sha256, rank=rank, captions=tuple(captions),
+        size=(height, width), channels=shape.channels, intensity=intensity, spacing_um=stored_spacing(spacing),
+        trained_on=images.fingerprint, seed=seed, settings=settings.model_dump(),
+        symmetries=tuple(sorted(symmetries)), images_seen=0, seconds=0.0, morphogen=morphogen.__version__,
+    )  # fmt: skip
+    if known is not None:
+        _require_same(target_folder, known, wanted)
+        state = read_state(target_folder / CHECKPOINT, model)
+        state.finished = plan.fraction(state.seconds, state.images_seen) >= 1.0
+    else:
+        state = new_state(model)
+    made = target_folder if go_on else new_folder(target_folder, "the LoRA")
+    last_saved = state.seconds
 
     def write() -> LoraRecord:
-        record = LoraRecord(
-            pipeline=str(Path(pipeline).absolute()), weights=opened.unet_sha256, rank=rank, captions=tuple(captions),
-            size=(height, width), channels=shape.channels, intensity=intensity, spacing_um=stored_spacing(spacing),
-            trained_on=images.fingerprint, seed=seed, settings=settings.model_dump(), images_seen=state.images_seen,
-            seconds=round(state.seconds, 1), morphogen=morphogen.__version__,
-        )  # fmt: skip
+        record = wanted.model_copy(update={"images_seen": state.images_seen, "seconds": round(state.seconds, 1)})
         data = save(model.weights(), metadata={"format": "pt"})
+        # The checkpoint last: what it goes on from is never older than what it says of itself.
         write_whole(made / LORA_WEIGHTS, lambda temporary: temporary.write_bytes(data))
         write_text_whole(made / LORA_RECORD, record.model_dump_json(indent=1))
+        write_state(made / CHECKPOINT, model, state)
         return record
 
-    with _Progress(made) as progress, stop_between_steps() as stop:
+    with _Progress(made, state.seconds) as progress, stop_between_steps() as stop:
         try:
             for report in fit(model, crops, plan, state, accelerator):
                 progress.write(report)
@@ -290,10 +306,10 @@ def lora(
 class _Progress:
     """Losses in progress.jsonl, a line the mean since the last one, and on the terminal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seconds: float) -> None:
         self._path = folder / "progress.jsonl"
         self._since: list[float] = []
-        self._last = 0.0
+        self._last = seconds
 
     def __enter__(self) -> "_Progress":
         self._file = open(self._path, "a", encoding="utf-8")
@@ -317,6 +333,41 @@ class _Progress:
     def __exit__(self, *error: Any) -> None:
         self._status.__exit__(*error)
         self._file.close()
+
+
+def _to_go_on_with(folder: Path) -> LoraRecord:
+    """What the LoRA in a folder learnt from.
+
+    Raises:
+        Problem: there is none, or nothing to go on from.
+    """
+    known = read_lora_record(folder)
+    if known is None or not (folder / CHECKPOINT).exists():
+        raise Problem(f"{folder} holds no LoRA to go on with", do="give the folder of one, or start a new one")
+    return known
+
+
+def _require_same(folder: Path, known: LoraRecord, wanted: LoraRecord) -> None:
+    """Refuse to go on with anything but the budget changed."""
+    for what, started, given in (
+        ("the UNet", known.weights[:12], wanted.weights[:12]),
+        ("the images of fingerprint", known.trained_on, wanted.trained_on),
+        ("captions", ", ".join(known.captions)[:60], ", ".join(wanted.captions)[:60]),
+        ("crops of", known.size, wanted.size),
+        (
+            "grey values from",
+            (known.intensity.low, known.intensity.high),
+            (wanted.intensity.low, wanted.intensity.high),
+        ),
+        ("symmetries", known.symmetries, wanted.symmetries),
+        ("seed", known.seed, wanted.seed),
+        *((f"{name} =", known.settings.get(name), value) for name, value in wanted.settings.items()),
+    ):
+        if started != given:
+            raise Problem(
+                f"{folder} was started with {what} {started}, not {given}",
+                do="give what it was started with, or start a new LoRA",
+            )
 
 
 def _captions(images: ImageSet, caption: str | None) -> list[str]:

@@ -231,21 +231,9 @@ class Run:
 
     def save_state(self, method: Trainable, state: TrainingState) -> None:
         """Write the checkpoint and the weights to sample from; each is whole or not there."""
-        weights = method.state_dict()
-        tensors = {f"weights/{name}": value for name, value in weights.items()}
-        tensors |= {f"averaged/{name}": value for name, value in state.averaged.values.items()}
-        for owned, optimiser in state.optimisers.items():
-            for index, moments in optimiser.state_dict()["state"].items():
-                for name, value in moments.items():
-                    tensors[f"optimiser/{'+'.join(owned)}/{index}/{name}"] = value
-        counters = {
-            "step": state.step,
-            "images_seen": state.images_seen,
-            "seconds": state.seconds,
-            "finished": state.finished,
-        }
-        _write_tensors(self.folder / "state.safetensors", tensors, counters)
-        _write_tensors(self.folder / "weights.safetensors", {**weights, **state.averaged.values}, counters)
+        write_state(self.folder / "state.safetensors", method, state)
+        weights = {**method.state_dict(), **state.averaged.values}
+        _write_tensors(self.folder / "weights.safetensors", weights, _counters(state))
 
     def load_state(self, method: Trainable) -> TrainingState:
         """Fill ``method`` and return the state as they were when saved.
@@ -253,26 +241,7 @@ class Run:
         Raises:
             Problem: there is no checkpoint, or it is damaged.
         """
-        tensors, counters = _read_tensors(self.folder / "state.safetensors")
-        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "averaged": {}, "optimiser": {}}
-        for key, value in tensors.items():
-            kind, _, name = key.partition("/")
-            groups[kind][name] = value
-        method.load_state_dict(groups["weights"])
-        state = new_state(method)
-        device = next(method.parameters()).device
-        state.averaged.values = {name: value.to(device) for name, value in groups["averaged"].items()}
-        for owned, optimiser in state.optimisers.items():
-            prefix = "+".join(owned) + "/"
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in groups["optimiser"].items():
-                if key.startswith(prefix):
-                    index, name = key.removeprefix(prefix).split("/")
-                    moments.setdefault(int(index), {})[name] = value
-            optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
-        state.step, state.images_seen = int(counters["step"]), int(counters["images_seen"])
-        state.seconds, state.finished = float(counters["seconds"]), bool(counters["finished"])
-        return state
+        return read_state(self.folder / "state.safetensors", method)
 
     @property
     def counters(self) -> dict[str, float]:
@@ -293,6 +262,54 @@ class Run:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         whole = (line for line in lines if line.endswith("}"))
         return [json.loads(line) for line in whole]
+
+
+def write_state(path: Path, method: Trainable, state: TrainingState) -> None:
+    """Write a checkpoint: weights, averages, moments of the optimisers and counters, whole or not at all."""
+    tensors = {f"weights/{name}": value for name, value in method.state_dict().items()}
+    tensors |= {f"averaged/{name}": value for name, value in state.averaged.values.items()}
+    for owned, optimiser in state.optimisers.items():
+        for index, moments in optimiser.state_dict()["state"].items():
+            for name, value in moments.items():
+                tensors[f"optimiser/{'+'.join(owned)}/{index}/{name}"] = value
+    _write_tensors(path, tensors, _counters(state))
+
+
+def read_state(path: Path, method: Trainable) -> TrainingState:
+    """Fill ``method`` and return the state as they were when ``write_state`` wrote them.
+
+    Raises:
+        Problem: there is no checkpoint, or it is damaged.
+    """
+    tensors, counters = _read_tensors(path)
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "averaged": {}, "optimiser": {}}
+    for key, value in tensors.items():
+        kind, _, name = key.partition("/")
+        groups[kind][name] = value
+    method.load_state_dict(groups["weights"])
+    state = new_state(method)
+    device = next(method.parameters()).device
+    state.averaged.values = {name: value.to(device) for name, value in groups["averaged"].items()}
+    for owned, optimiser in state.optimisers.items():
+        prefix = "+".join(owned) + "/"
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in groups["optimiser"].items():
+            if key.startswith(prefix):
+                index, name = key.removeprefix(prefix).split("/")
+                moments.setdefault(int(index), {})[name] = value
+        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    state.step, state.images_seen = int(counters["step"]), int(counters["images_seen"])
+    state.seconds, state.finished = float(counters["seconds"]), bool(counters["finished"])
+    return state
+
+
+def _counters(state: TrainingState) -> dict[str, Any]:
+    return {
+        "step": state.step,
+        "images_seen": state.images_seen,
+        "seconds": state.seconds,
+        "finished": state.finished,
+    }
 
 
 def _read_record(folder: Path) -> RunRecord:
