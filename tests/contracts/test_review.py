@@ -411,7 +411,7 @@ def read_only(folder):
 def test_a_study_on_a_disk_that_is_only_read(study, made):
     _, found, review, _ = made
     pytest.importorskip("uvicorn")  # while it can be read
-    with read_only(study), pytest.raises(Problem, match=r"cannot be stored in .*: copy the study to a folder that you"):
+    with read_only(study), pytest.raises(Problem, match=r"can be stored in .*: copy it to a folder that you"):
         server.serve(study)
     book = AnswerBook(study, review.sha256)
     book.append([Given("Ada", 0, 0, 1, (), 2.0, "attempt-0")])
