@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.ndimage import gaussian_filter
 from skimage.transform import resize
 
 from morphogen.evaluation.captioning import caption
@@ -70,6 +71,7 @@ class Variant:
     kind: str
     ranges: dict[str, tuple[float, float]]
     slices: int = 1  # of one volume, where drawing one is dear
+    grain: float = 0.0  # at most, of the grey range: bundles are made of fibers that an image of them just resolves
 
 
 VARIANTS = {
@@ -90,9 +92,11 @@ VARIANTS = {
         Variant("fiber_bundle", {"fiber_volume_fraction": (0.1, 0.4), "fiber_diameter_um": (3.0, 12.0),
                                  "inclination_deg": (50.0, 90.0), "alignment": (200.0, 2000.0)}, slices=6),
         Variant("weave", {"fiber_volume_fraction": (0.1, 0.3), "tow_spacing_um": (300.0, 700.0),
-                          "tow_width_um": (200.0, 240.0), "tow_thickness_um": (60.0, 120.0)}),
+                          "tow_width_um": (200.0, 240.0), "tow_thickness_um": (60.0, 120.0)}, grain=0.3),
+        Variant("weave", {"fiber_volume_fraction": (0.3, 0.5), "tow_spacing_um": (950.0, 1300.0),
+                          "tow_width_um": (700.0, 850.0), "tow_thickness_um": (150.0, 300.0)}, grain=0.3),
         Variant("strands", {"fiber_volume_fraction": (0.1, 0.5), "bundle_width_um": (100.0, 400.0),
-                            "direction_deg": (-90.0, 90.0), "roughness": (0.1, 0.4)}, slices=6),
+                            "direction_deg": (-90.0, 90.0), "roughness": (0.1, 0.4)}, slices=6, grain=0.15),
         Variant("strands", {"fiber_volume_fraction": (0.05, 0.3), "bundle_width_um": (120.0, 500.0),
                             "bundle_flatness": (1.0, 2.0), "direction_deg": (-90.0, 90.0), "alignment": (0.5, 8.0),
                             "roughness": (0.1, 0.3), "strands": (0.0, 0.0), "loose_strands": (0.0, 0.0)}, slices=6),
@@ -180,15 +184,27 @@ def sections(variant: Variant, seed: int, specimen: int) -> list[Picture]:
     depth = variant.slices * SIDE // 4
     try:
         if variant.slices == 1:
-            return [phantom(variant.kind, size=size, **given).picture]
+            return [grained(phantom(variant.kind, size=size, **given).picture, variant.grain, draw)]
         solid = volume(variant.kind, shape=(depth, *size), **given)
     except Problem:  # what cannot be packed
         return []
     spacing = (solid.solid.spacing_um, solid.solid.spacing_um)
-    return [
+    found = [
         Picture(solid.pixels[None, z], spacing, Origin(solid.specimen, slice=z), mask=solid.mask[z])
         for z in range(SIDE // 8, depth, SIDE // 4)
     ]
+    return [grained(picture, variant.grain, draw) for picture in found]
+
+
+def grained(picture: Picture, most: float, draw: np.random.Generator) -> Picture:
+    """With grains of a pixel or two within the phase."""
+    if not most:
+        return picture
+    assert picture.mask is not None
+    width = draw.uniform(0.5, 1.2)
+    grain = gaussian_filter(draw.standard_normal(picture.size), width) * (2 * np.sqrt(np.pi) * width)  # variance 1
+    grey = picture.grey + 255 * draw.uniform(0, most) * grain * picture.mask
+    return replace(picture, pixels=grey.round().clip(0, 255).astype("uint8")[None])
 
 
 def seen_phantoms(count: int, seed: int) -> Pictures:
