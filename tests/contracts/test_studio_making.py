@@ -390,7 +390,9 @@ def test_a_person_generates_edits_compares_and_downloads(page, studio, tmp_path)
     page.locator("#name").fill("held")
     until(page, "() => /--fields 8 .*compared.held/.test(document.querySelector('#command').innerText)")
     page.locator("#make").click()
-    until(page, "() => document.querySelector('#headline').innerText.includes('by-hand')")
+    until(page, "() => document.querySelector('#tests').innerText.includes('Descriptors of by-hand')")
+    assert page.locator("#result-title").inner_text() == "compared/held"
+    assert page.locator("#headline").inner_text()
     page.locator("#tests summary").first.click()
     assert page.locator("#tests tr:has-text('porosity')").count() >= 1
     page.locator("#page-box summary").click()

@@ -81,12 +81,13 @@ class DrawingWish(BaseModel):
             words += ["--ask", f"{name}={value}"]
         if self.caption:
             words += ["--caption", self.caption]
-        for option, value in (
-            ("--guidance", self.guidance), ("--image-guidance", self.image_guidance), ("--solver", self.solver),
-            ("--steps", self.steps), ("--truncation", self.truncation),
-        ):  # fmt: skip
-            if value is not None:
-                words += [option, exactly(value) if isinstance(value, float) else str(value)]
+        options: dict[str, float | str | None] = {
+            "--guidance": self.guidance, "--image-guidance": self.image_guidance, "--solver": self.solver,
+            "--steps": self.steps, "--truncation": self.truncation,
+        }  # fmt: skip
+        for option, given in options.items():
+            if given is not None:
+                words += [option, given if isinstance(given, str) else exactly(given)]
         if self.size is not None:
             words += ["--size", *map(str, self.size)]
         if self.context is not None:
