@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from morphogen.review.results import review_results
     from morphogen.review.server import serve as serve_review
     from morphogen.studies.study import study
+    from morphogen.studio.server import serve as serve_studio
     from morphogen.training.control import control
     from morphogen.training.distil import distil
     from morphogen.training.image_text import open_image_text
@@ -84,6 +85,7 @@ __all__ = [
     "review_results",
     "segment",
     "serve_review",
+    "serve_studio",
     "split",
     "study",
     "text_to_image",
@@ -128,6 +130,7 @@ _CALLS = {
     "review_results": ("morphogen.review.results", "review_results"),
     "segment": ("morphogen.evaluation.segment", "segment"),
     "serve_review": ("morphogen.review.server", "serve"),
+    "serve_studio": ("morphogen.studio.server", "serve"),
     "split": ("morphogen.images.splitting", "split"),
     "study": ("morphogen.studies.study", "study"),
     "text_to_image": ("morphogen.generation.text_to_image", "text_to_image"),

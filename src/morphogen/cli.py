@@ -1,7 +1,7 @@
 """The command line. Every command that makes something is a plain Python call, ``morphogen.NAME``.
 
 It has the name of the command, except ``make_phantoms``, ``make_triples``, ``asked_and_given`` and ``audit_metrics``;
-those of a review are ``new_review``, ``serve_review`` and ``review_results``;
+those of a review are ``new_review``, ``serve_review`` and ``review_results``, that of the studio ``serve_studio``;
 ``translate`` is what ``generate --sources`` calls, ``text_to_image`` what ``generate`` calls for a pipeline. Nothing
 heavy is imported before a command runs, so that ``--help`` answers at once.
 """

@@ -34,7 +34,8 @@ from small_sets import SMALL, random_set
 COMMANDS = [
     "fetch", "phantom", "triples", "describe", "segment", "split", "train", "distil", "control", "generate",
     "interpolate", "mix", "project", "likelihood", "reconstruct", "attend", "edit", "evaluate", "asked", "study",
-    "audit", "caption", "classify", "retrieve", "lora", "export", "order", "methods", "editors", "review",
+    "audit", "caption", "classify", "retrieve", "lora", "export", "order", "methods", "editors", "review", "studio",
+    "tiff",
 ]  # fmt: skip
 VAE = [f"--set={name}={value}" for name, value in SMALL["vae"].items()]
 STYLEGAN = [f"--set={name}={json.dumps(value)}" for name, value in SMALL["stylegan2"].items()]
@@ -437,7 +438,7 @@ def ask(*words: str | Path) -> None:
 def test_every_command_is_a_python_call_and_stands_in_the_docs(request):
     """The calls stay what they are when the folders of the package have been imported."""
     other = {"phantom": "make_phantoms", "triples": "make_triples", "asked": "asked_and_given"}
-    other |= {"audit": "audit_metrics", "review": "new_review"}
+    other |= {"audit": "audit_metrics", "review": "new_review", "studio": "serve_studio"}
     names = [other.get(command, command) for command in COMMANDS if command not in ("methods", "editors")]
     code = (
         "import inspect, sys, morphogen\n"

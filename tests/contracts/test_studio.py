@@ -26,7 +26,7 @@ server = pytest.importorskip("morphogen.studio.server")
 from morphogen.studio.looking import histogram_of  # noqa: E402
 from morphogen.studio.pictures import Gallery, Window, shades, view  # noqa: E402
 from morphogen.studio.studio import PAGES, Limits  # noqa: E402
-from morphogen.studio.training import journal, thinned  # noqa: E402
+from morphogen.studio.training import Journals, thinned  # noqa: E402
 from morphogen.studio.work import Works  # noqa: E402
 from morphogen.studio.workspace import Missing, Workspace, kind_of  # noqa: E402
 
@@ -183,6 +183,10 @@ def test_what_lies_in_a_workspace_is_found_and_what_lies_elsewhere_is_remembered
             np.testing.assert_array_equal(ours.pixels, pictures[k].pixels)
             assert ours.origin == pictures[k].origin or "/" in pictures[k].origin.specimen
             np.testing.assert_array_equal(ours.spacing_um, pictures[k].spacing_um)
+    for k in range(10):
+        shutil.copy(folder / "scans" / "images" / "0000.png", folder / f"loose_{k}.png")
+    assert "loose_1.png" not in Workspace(folder).things()
+    assert len(Gallery(Workspace(folder).find(".", "set").path, ".")) == 13
     with pytest.raises(Problem, match="there is no image set and no run"):
         Workspace(folder, [folder / "notes"])
     assert kind_of(folder / "notes") is None
@@ -215,13 +219,22 @@ def test_a_picture_is_sent_with_its_units(client):
     assert told["spacing_um"] == [2.5, 2.5]
     answer = client.get("/api/picture", params={"name": "sets/grains", "index": 1, "stamp": told["stamp"]})
     assert answer.headers["content-type"] == "image/png"
-    assert "immutable" in answer.headers["cache-control"]
+    assert "max-age" in answer.headers["cache-control"]
     with Image.open(io.BytesIO(answer.content)) as image:
         assert (image.size, image.mode) == ((48, 40), "L")
     assert client.get("/api/picture", params={"name": "sets/grains", "index": 3}).status_code == 404
     found = client.get("/api/set/histogram", params={"name": "sets/grains"}).json()
     assert sum(found["channels"]["grey"]) == pytest.approx(100, abs=0.01)
     assert "no-store" in client.get("/api/things").headers["cache-control"]
+
+
+def test_a_file_that_is_written_over_is_seen(folder):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "one.png")
+    gallery = Gallery(folder / "one.png", "one")
+    assert gallery.picture(0).pixels.max() == 0
+    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / "one.png")
+    os.utime(folder / "one.png", ns=(1, 1))
+    assert gallery.picture(0).pixels.max() == 9
 
 
 def test_whole_grey_levels_go_whole_into_the_bins():
@@ -322,7 +335,7 @@ def test_uploads_are_limited_by_bytes_and_by_decoded_pixels(folder):
 # --- work --------------------------------------------------------------------------------------------------------
 
 
-def eventually(check, seconds=60.0):
+def eventually(check, seconds=300.0):
     until = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < until
@@ -342,10 +355,10 @@ def test_work_outlives_its_server_and_says_how_it_ended(folder):
     with pytest.raises(Problem, match="pieces of work are going on"):
         first.start("look", "One too many", ["editors"])
     later = Works(Workspace(folder))  # a server that knows of it by the disk alone
-    for work in running:
-        eventually(lambda n=work.record.number: "Serving" in later.log(n))
-        assert later.get(work.record.number).state == "running"
     stopped, killed = (work.record.number for work in running)
+    for number in (stopped, killed):
+        eventually(lambda n=number: (folder / f".studio/work/{n:04d}/process.json").exists())
+        assert later.get(number).state == "running"
     os.kill(json.loads((folder / f".studio/work/{killed:04d}/process.json").read_text())["pid"], signal.SIGKILL)
     assert later.stop(stopped).state in ("stopping", "stopped", "done")
     eventually(lambda: first.get(stopped).state in ("stopped", "done"))
@@ -402,8 +415,12 @@ def test_curves_are_means_of_what_was_written_and_half_lines_are_none(tmp_path):
     lines = [{"images_seen": 4 * k, "seconds": k / 2, "losses": {"total": float(k)}} for k in range(1, 1001)]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "progress.jsonl").write_text(text + '{"images_seen": 9, "loss', encoding="utf-8")
-    read = journal(tmp_path)
+    journals = Journals()
+    read = journals.of(tmp_path)
     assert len(read) == 1000
+    with open(tmp_path / "progress.jsonl", "a", encoding="utf-8") as file:
+        file.write('es": 0}\n' + json.dumps(lines[-1] | {"images_seen": 5000}) + "\n")
+    assert [line.images_seen for line in journals.of(tmp_path)[-2:]] == [4000.0, 5000.0]
     curves, seconds = thinned(read, 100)
     assert curves["total"][0] == (40.0, 5.5)
     assert curves["total"][-1] == (4000.0, 995.5)

@@ -81,13 +81,13 @@ class DrawingWish(BaseModel):
             words += ["--ask", f"{name}={value}"]
         if self.caption:
             words += ["--caption", self.caption]
-        options: dict[str, float | str | None] = {
-            "--guidance": self.guidance, "--image-guidance": self.image_guidance, "--solver": self.solver,
-            "--steps": self.steps, "--truncation": self.truncation,
-        }  # fmt: skip
-        for option, given in options.items():
+        how: tuple[tuple[str, float | str | None], ...] = (
+            ("--guidance", self.guidance), ("--image-guidance", self.image_guidance), ("--solver", self.solver),
+            ("--steps", self.steps), ("--truncation", self.truncation),
+        )  # fmt: skip
+        for option, given in how:
             if given is not None:
-                words += [option, given if isinstance(given, str) else exactly(given)]
+                words += [option, exactly(given) if isinstance(given, float) else str(given)]
         if self.size is not None:
             words += ["--size", *map(str, self.size)]
         if self.context is not None:

@@ -329,8 +329,8 @@ def _require_fit(mask: Mask, picture: Picture) -> None:
 
 
 def _region(place: Path) -> NDArray[np.bool_]:
-    region: NDArray[np.bool_] = png.read(place / "regions" / "0000.png", 0)[0].pixels[0] > 0
-    return region
+    inside: NDArray[np.bool_] = png.read(place / "regions" / "0000.png", 0)[0].pixels[0] > 0
+    return inside
 
 
 def _corner(region: NDArray[np.bool_], before: Picture) -> tuple[int, int]:

@@ -132,8 +132,8 @@ def histogram_of(pictures: list[Picture]) -> tuple[list[float], dict[str, list[f
     names = {1: ["grey"], 3: ["red", "green", "blue"]}.get(count, [f"channel {k + 1}" for k in range(count)])
     found = {}
     for k, name in enumerate(names):
-        counts = sum(np.histogram(p.pixels[k], edges)[0] for p in pictures)
-        found[name] = [round(float(n), 5) for n in 100 * counts / max(1, int(np.sum(counts)))]
+        counts = np.sum([np.histogram(p.pixels[k], edges)[0] for p in pictures], axis=0)
+        found[name] = [round(100 * int(n) / max(1, int(counts.sum())), 5) for n in counts]
     return [float(edge) for edge in edges], found
 
 

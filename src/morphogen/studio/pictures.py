@@ -86,9 +86,9 @@ class Gallery:
         self._entries = {folder: manifest_entries(folder) for folder in folders}
         self._masks = {folder: mask_files(folder) for folder in folders}
         self._labels = labels_of(self.files, path)
-        self._volumes: dict[Path, VolumeFile] = {}
-        self._decoded: OrderedDict[tuple[int, int, bool], Picture] = OrderedDict()
-        self._views: OrderedDict[tuple[int, int, Window | None, int | None], bytes] = OrderedDict()
+        self._volumes: dict[tuple[Path, int], VolumeFile] = {}
+        self._decoded: OrderedDict[tuple[int, int, bool, int], Picture] = OrderedDict()
+        self._views: OrderedDict[tuple[int, int, Window | None, int | None, int], bytes] = OrderedDict()
         self._lock = threading.RLock()
 
     @cached_property
@@ -122,7 +122,7 @@ class Gallery:
             return len(self.places)
         if not self.is_volume:
             raise Missing(f"{self.name} is no volume", do="look along the first axis")
-        return self.volume(self.files[0]).shape[axis]
+        return int(self.volume(self.files[0]).shape[axis])
 
     def picture(self, index: int, axis: int = 0, *, with_mask: bool = True) -> Picture:
         """One picture, in memory, with its mask where there is one; the same as of ``read_images``.
@@ -138,7 +138,7 @@ class Gallery:
         """
         if not 0 <= index < self.length(axis):
             raise Missing(f"{self.name} has no picture {index}", do=f"choose one of {self.length(axis)}")
-        key = (index, axis, with_mask)
+        key = (index, axis, with_mask, self._version(index, axis))
         with self._lock:
             if key in self._decoded:
                 self._decoded.move_to_end(key)
@@ -157,7 +157,9 @@ class Gallery:
             Missing: there are not so many.
             Problem: its file is damaged.
         """
-        key = (index, axis, window, size)
+        if not 0 <= index < self.length(axis):
+            raise Missing(f"{self.name} has no picture {index}", do=f"choose one of {self.length(axis)}")
+        key = (index, axis, window, size, self._version(index, axis))
         if key in self._views:
             return self._views[key]
         made = view(self.picture(index, axis, with_mask=False), window or self.window, size)
@@ -210,12 +212,18 @@ class Gallery:
         Raises:
             Problem: it cannot be read.
         """
+        key = (file, file.stat().st_mtime_ns if file.exists() else 0)
         with self._lock:
-            if file not in self._volumes:
+            if key not in self._volumes:
                 if len(self._volumes) > _ALIKE:
                     self._volumes.clear()
-                self._volumes[file] = VolumeFile(file, format_of(ending_of(file)))
-            return self._volumes[file]
+                self._volumes[key] = VolumeFile(file, format_of(ending_of(file)))
+            return self._volumes[key]
+
+    def _version(self, index: int, axis: int) -> int:
+        """When the file of a picture was last written."""
+        file = self.places[index if axis == 0 else 0].file
+        return file.stat().st_mtime_ns if file.exists() else 0
 
     def _read(self, index: int, axis: int, with_mask: bool) -> Picture:
         place = self.places[index] if axis == 0 else replace(self.places[0], slice=index)

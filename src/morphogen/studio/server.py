@@ -202,8 +202,8 @@ def studio_app(studio: Studio) -> FastAPI:
         else:
             window = None if low is None or high is None else Window(low, high)
             shown = gallery.view(index, axis, window, size)
-        # A picture that is asked for by the stamp of its set is the same for ever.
-        kept = {"Cache-Control": "private, max-age=86400, immutable"} if stamp else {}
+        # The stamp changes with the set, unless a file in it is written over: then it is seen after a while.
+        kept = {"Cache-Control": "private, max-age=600"} if stamp else {}
         return Response(shown, media_type="image/png", headers=kept)
 
     @app.get("/api/work")

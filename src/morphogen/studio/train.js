@@ -114,7 +114,7 @@ async function watch(number_, signal) {
     going(work);
     el("run-command").replaceChildren(command(work.command));
     el("log").replaceChildren(...(log.trim() ? [h("h3", {}, "What it says"), h("pre", { class: "log" }, log)] : []));
-    if (Date.now() - looked > 1400) { looked = Date.now(); look(signal).catch(fail); }
+    if (Date.now() - looked > Math.min(10000, Math.max(1400, told ? told.seconds * 5 : 0))) { // of a day's training not every second looked = Date.now(); look(signal).catch(fail); }
   }, { signal });
   if (!end) return;
   await look(signal);

@@ -5,7 +5,11 @@ what it draws into ``samples/``. A run that was started elsewhere is shown alike
 """
 
 import json
+import os
 import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +27,8 @@ POINTS = 600
 """Points of a curve that are sent at most; each is the mean of the lines of the journal that it stands for."""
 
 SAMPLES = "samples"
-LARGEST_JOURNAL = 2**26
+LARGEST_JOURNAL = 2**28
+_JOURNALS = 4
 LONGEST_BUDGET = 366 * 86_400.0
 SAMPLES_A_RUN = 24
 """Times that samples are drawn in a budget in seconds, but not more often than ``SAMPLES_EVERY``."""
@@ -132,7 +137,7 @@ class RunShown(RunBrief):
 def router(studio: Studio) -> APIRouter:
     """The page and what it asks for."""
     routes = APIRouter()
-    methods = KnownMethods(studio.workspace)
+    methods, journals = KnownMethods(studio.workspace), Journals()
     studio.beginnings.append(methods.begin)
 
     def known() -> list[MethodShown]:
@@ -245,7 +250,7 @@ def router(studio: Studio) -> APIRouter:
         brief, record = _brief(thing, _works_by_run(studio)), read_record(thing)
         if brief is None or record is None:
             raise Problem(f"{name} is damaged", do="restore its run.json")
-        lines = journal(thing.path)
+        lines = journals.of(thing.path)
         curves, seconds_at = thinned(lines)
         images, lineage = record.get("images") or {}, record.get("lineage") or {}
         conditions = record.get("conditions") or {}
@@ -259,7 +264,7 @@ def router(studio: Studio) -> APIRouter:
             parameters=int(record.get("parameters") or 0),
             created=str(lineage.get("created", "")),
             command=str(lineage.get("command", "")),
-            seconds=float(lines[-1]["seconds"]) if lines else 0.0,
+            seconds=lines[-1].seconds if lines else 0.0,
             has_weights=(thing.path / "weights.safetensors").exists(),
             curves=curves,
             seconds_at=seconds_at,
@@ -297,29 +302,55 @@ def condition_names(conditions: dict[str, Any]) -> list[str]:
     return found
 
 
-def journal(folder: Path) -> list[dict[str, Any]]:
-    """The lines of ``progress.jsonl`` that are whole, at most the last ``LARGEST_JOURNAL`` bytes of them."""
-    file = folder / "progress.jsonl"
-    try:
-        with open(file, "rb") as opened:
-            opened.seek(max(0, file.stat().st_size - LARGEST_JOURNAL))
-            lines = opened.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        if line.startswith("{") and line.endswith("}"):
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a journal."""
+
+    images_seen: float
+    seconds: float
+    losses: dict[str, float]
+
+
+class Journals:
+    """Journals of runs, of which only what is new is read: that of a day's training has a hundred thousand lines."""
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[Path, tuple[int, int, list[Line]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, folder: Path) -> list[Line]:
+        """The lines of ``progress.jsonl`` that are whole, of its first ``LARGEST_JOURNAL`` bytes."""
+        file = folder / "progress.jsonl"
+        with self._lock:
             try:
-                told = json.loads(line, parse_constant=lambda _: None)
-                float(told["seconds"]), float(told["images_seen"]), dict(told["losses"])
-            except (ValueError, KeyError, TypeError):
-                continue
-            found.append(told)
-    return found
+                with open(file, "rb") as opened:
+                    told = os.fstat(opened.fileno())
+                    number, offset, lines = self._read.pop(folder, (told.st_ino, 0, []))
+                    if number != told.st_ino or offset > told.st_size:  # gone on with: it was written anew
+                        offset, lines = 0, []
+                    opened.seek(offset)
+                    new = opened.read(max(0, min(told.st_size, LARGEST_JOURNAL) - offset))
+            except OSError:
+                return []
+            whole = new[: new.rfind(b"\n") + 1]
+            lines = [*lines, *(line for text in whole.splitlines() if (line := _line(text)) is not None)]
+            self._read[folder] = (told.st_ino, offset + len(whole), lines)
+            while len(self._read) > _JOURNALS:
+                self._read.popitem(last=False)
+            return lines
+
+
+def _line(text: bytes) -> Line | None:
+    try:
+        told = json.loads(text, parse_constant=lambda _: None)
+        losses = {str(name): float(value) for name, value in told["losses"].items() if value is not None}
+        return Line(float(told["images_seen"]), float(told["seconds"]), losses)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def thinned(
-    lines: list[dict[str, Any]], points: int = POINTS
+    lines: list[Line], points: int = POINTS
 ) -> tuple[dict[str, list[tuple[float, float]]], list[tuple[float, float]]]:
     """The curves of a journal by the name of a loss, and the seconds over the images seen, at most so many points."""
     together = max(1, -(-len(lines) // points))
@@ -327,12 +358,11 @@ def thinned(
     seconds: list[tuple[float, float]] = []
     for first in range(0, len(lines), together):
         group = lines[first : first + together]
-        seen = float(group[-1]["images_seen"])
-        seconds.append((seen, float(group[-1]["seconds"])))
-        for name in dict.fromkeys(name for line in group for name in line["losses"]):
-            values = [line["losses"][name] for line in group if isinstance(line["losses"].get(name), int | float)]
-            if values:
-                curves.setdefault(str(name), []).append((seen, sum(values) / len(values)))
+        seen = group[-1].images_seen
+        seconds.append((seen, group[-1].seconds))
+        for name in dict.fromkeys(name for line in group for name in line.losses):
+            values = [line.losses[name] for line in group if name in line.losses]
+            curves.setdefault(name, []).append((seen, sum(values) / len(values)))
     return curves, seconds
 
 

@@ -16,7 +16,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -84,30 +84,29 @@ def router(studio: Studio) -> APIRouter:
     routes, waiting, limits = APIRouter(), studio.workspace.own / "uploads", studio.limits
     for left in waiting.iterdir():  # of a server that ended
         shutil.rmtree(left, ignore_errors=True)
-    names: dict[str, str] = {}
+    all_coming: dict[str, _Coming] = {}
 
-    def place_of(id: str) -> Path:
-        if id not in names or not (waiting / id).is_dir():
+    def coming_of(id: str) -> _Coming:
+        if id not in all_coming or not all_coming[id].place.is_dir():
             raise Missing("this upload is not known any more", do="begin it again")
-        return waiting / id
+        return all_coming[id]
 
     def forget(id: str) -> None:
-        names.pop(id, None)
+        all_coming.pop(id, None)
         shutil.rmtree(waiting / id, ignore_errors=True)
 
     @routes.post("/api/uploads")
     def begin(asked: ToBegin) -> Begun:
         name = studio.workspace.place_for("sets", asked.name)
-        for old in list(names):
-            place = waiting / old
-            if not place.exists() or time.time() - place.stat().st_mtime > _FORGOTTEN_AFTER:
+        for old, one in list(all_coming.items()):
+            if time.monotonic() - one.heard > _FORGOTTEN_AFTER:
                 forget(old)
-        if len(names) >= _MOST_AT_ONCE:
+        if len(all_coming) >= _MOST_AT_ONCE:
             raise Problem(f"{_MOST_AT_ONCE} sets are being sent", do="finish or cancel one")
         id = secrets.token_hex(8)
         for part in ("images", "masks"):
             (waiting / id / part).mkdir(parents=True)
-        names[id] = name
+        all_coming[id] = _Coming(name, waiting / id)
         return Begun(id=id, name=name)
 
     @routes.post("/api/uploads/{id}/file", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
@@ -117,30 +116,36 @@ def router(studio: Studio) -> APIRouter:
         name: Annotated[str, Query(min_length=1, max_length=1000)],
         part: Literal["images", "masks"] = "images",
     ) -> Arrived:
-        place = place_of(id)
-        target = place / _part_of(name, part) / _checked_name(name)
+        coming = coming_of(id)
+        target = coming.place / _part_of(name, part) / _checked_name(name)
         if target.exists():
             raise Problem(f"{target.name} is there already", do="give each file a name of its own")
-        coming = target.with_name(f".{secrets.token_hex(8)}{ending_of(target)}")
+        if coming.files >= 2 * limits.files:
+            raise Problem(f"a set has {limits.files:,} files at most, and masks", do="put slices into one volume")
+        here = target.with_name(f".{secrets.token_hex(8)}{ending_of(target)}")
+        received = _Received()
         try:
-            await _receive(request, coming, place, limits)
-            pixels = await run_in_threadpool(_pixels_of, coming, target.name, limits)
-            if pixels + sum(counted(place)) > limits.set_pixels:
+            await _receive(request, here, coming, received, limits)
+            pixels = await run_in_threadpool(_pixels_of, here, target.name, limits)
+            if pixels + coming.pixels > limits.set_pixels:
                 raise Problem(
                     f"{target.name} brings the set beyond {limits.set_pixels:,} pixels", do="leave some out, or make"
                     " them smaller"
                 )  # fmt: skip
-            os.replace(coming, target)
-            (place / "pixels").open("a", encoding="ascii").write(f"{pixels}\n")
+            os.replace(here, target)
+        except BaseException:
+            coming.bytes -= received.bytes
+            raise
         finally:
-            coming.unlink(missing_ok=True)
-        return Arrived(file=target.name, pixels=pixels, set_bytes=_bytes_of(place))
+            here.unlink(missing_ok=True)
+        coming.pixels += pixels
+        coming.files += 1
+        return Arrived(file=target.name, pixels=pixels, set_bytes=coming.bytes)
 
     @routes.post("/api/uploads/{id}/finish")
     def finish(id: Id) -> Finished:
-        place, name = place_of(id), names[id]
+        place, name = coming_of(id).place, coming_of(id).name
         studio.workspace.place_for("sets", name.removeprefix("sets/"))  # still free
-        (place / "pixels").unlink(missing_ok=True)
         if not any((place / "masks").iterdir()):
             (place / "masks").rmdir()
         try:
@@ -151,22 +156,35 @@ def router(studio: Studio) -> APIRouter:
         target = studio.workspace.folder / name
         target.parent.mkdir(exist_ok=True)
         os.rename(place, target)
-        names.pop(id, None)
+        all_coming.pop(id, None)
         return Finished(name=name, pictures=pictures)
 
     @routes.post("/api/uploads/{id}/cancel", status_code=204)
     def cancel(id: Id) -> Response:
-        place_of(id)
+        coming_of(id)
         forget(id)
         return Response(status_code=204)
 
     return routes
 
 
-def counted(place: Path) -> Iterable[int]:
-    """Pixels of the files that have arrived."""
-    file = place / "pixels"
-    return [int(line) for line in file.read_text(encoding="ascii").split()] if file.exists() else []
+@dataclass(slots=True)
+class _Coming:
+    """A set on its way: its name to be, where it waits, and what has arrived of it."""
+
+    name: str
+    place: Path
+    bytes: int = 0
+    pixels: int = 0
+    files: int = 0
+    heard: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
+class _Received:
+    """Bytes of one file."""
+
+    bytes: int = 0
 
 
 def _part_of(name: str, part: str) -> str:
@@ -192,20 +210,19 @@ def _checked_name(name: str) -> str:
     return name
 
 
-async def _receive(request: Request, target: Path, place: Path, limits: Limits) -> None:
-    """Write the body to a file, as it comes."""
-    if len(list((place / "images").iterdir())) + len(list((place / "masks").iterdir())) > 2 * limits.files:
-        raise Problem(f"a set has {limits.files:,} files at most", do="put slices into one volume")
-    there, buffer, count = _bytes_of(place), bytearray(), 0
+async def _receive(request: Request, target: Path, coming: _Coming, received: _Received, limits: Limits) -> None:
+    """Write the body to a file, as it comes, and count it."""
+    buffer = bytearray()
     try:
         with open(target, "wb") as file:
             async for part in request.stream():
-                count += len(part)
-                if count > limits.file_bytes:
+                received.bytes += len(part)
+                coming.bytes += len(part)
+                if received.bytes > limits.file_bytes:
                     raise Problem(
                         f"the file has more than {sized(limits.file_bytes)}", do="put it into the workspace by hand"
                     )
-                if there + count > limits.set_bytes:
+                if coming.bytes > limits.set_bytes:
                     raise Problem(
                         f"the set has more than {sized(limits.set_bytes)}", do="put it into the workspace by hand"
                     )
@@ -216,7 +233,8 @@ async def _receive(request: Request, target: Path, place: Path, limits: Limits) 
             await run_in_threadpool(file.write, bytes(buffer))
     except ClientDisconnect:
         raise Problem("the connection ended before the file did", do="send it again") from None
-    if not count:
+    coming.heard = time.monotonic()
+    if not received.bytes:
         raise Problem("the file is empty", do="send another")
 
 
@@ -238,7 +256,7 @@ def _pixels_of(file: Path, name: str, limits: Limits) -> int:
                     volume.read((slice(None),) * 3)
             else:
                 with Image.open(file, formats=("PNG", "JPEG")) as image:
-                    pixels = image.width * image.height * len(image.getbands())
+                    pixels = int(image.width) * int(image.height) * len(image.getbands())
                 _require_fewer(pixels, name, limits)
                 module.read(file, 0)
     except UnreadableImageError as error:
@@ -247,7 +265,7 @@ def _pixels_of(file: Path, name: str, limits: Limits) -> int:
         raise Problem(problem.what.replace(str(file), name), do=problem.do) from None
     except (OSError, SyntaxError, ValueError):
         raise Problem(f"{name} is no {ending} file, whatever its name says", do="send another") from None
-    return pixels
+    return int(pixels)
 
 
 def _require_fewer(pixels: int, name: str, limits: Limits) -> None:
@@ -278,7 +296,3 @@ def _require_readable(place: Path, limits: Limits) -> int:
         if here != there:
             raise Problem(f"{what} differ, {here} and {there}", do="send images of one kind as one set")
     return len(gallery)
-
-
-def _bytes_of(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())

@@ -192,7 +192,7 @@ class Works:
         return Work(
             record=record,
             state=state,
-            said=_said(state, self.log(number)),
+            said="" if state in (*AT_WORK, "done") else _said(state, self.log(number)),
             command=shlex.join(["morphogen", *record.words]),
             progress=Progress.model_validate(told) if told and state in AT_WORK else None,
             seconds=max(0.0, (ended - datetime.fromisoformat(record.started)).total_seconds()),

@@ -22,10 +22,9 @@ def main(folder: Path) -> None:
 
     # Where the server was started in the background, Ctrl-C is ignored, and so would it be here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    born = psutil.Process().create_time()
-    _write(folder / "process.json", {"pid": os.getpid(), "born": born})
     code = 1
     try:
+        _write(folder / "process.json", {"pid": os.getpid(), "born": psutil.Process().create_time()})
         words = json.loads((folder / "work.json").read_text(encoding="utf-8"))["words"]
         sys.argv = ["morphogen", *words]
         runpy.run_module("morphogen", run_name="__main__")

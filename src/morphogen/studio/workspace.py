@@ -38,6 +38,9 @@ OWN = ".studio"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a new name looks like."""
 
+_LOOSE = 8
+"""More images than this that lie in the workspace itself are one set, called "."; fewer are sets of their own."""
+
 _LOOKED_AT = 2000
 """Names of a folder that are looked at to tell whether there is an image among them."""
 
@@ -111,9 +114,10 @@ class Workspace:
         """All that is there, by name, the latest first."""
         found: dict[str, Thing] = {}
         for path in _below(self.folder):
-            thing = self._thing(path.relative_to(self.folder).as_posix(), path)
+            name = path.relative_to(self.folder).as_posix()
+            thing = self._thing(name, path)
             if thing is not None:
-                found[thing.name] = thing
+                found[name] = thing
         for path in self._elsewhere():
             thing = self._thing(str(path), path)
             if thing is not None:
@@ -130,7 +134,8 @@ class Workspace:
         Raises:
             Missing: nothing of these kinds has.
         """
-        thing = self.things().get(name)
+        path = self._listed(name)
+        thing = self._thing(name, path) if path is not None else None
         if thing is None or thing.kind not in kinds:
             what = {"set": "image set", "run": "run", "card": "card", "evidence": "evidence", "triples": "triples"}
             raise Missing(f"there is no {what[kinds[0]]} of that name here", do="choose one of the list")
@@ -160,8 +165,18 @@ class Workspace:
             name = f"{wanted}-{number}"
         return name
 
+    def _listed(self, name: str) -> Path | None:
+        """Where the thing of a name is, if there is one in the list; without looking at all others."""
+        top, _, below = name.partition("/")
+        for path in _first(self.folder):
+            if path.name == name or (path == self.folder and name == "."):
+                return path
+            if path.name == top and below and path.is_dir() and kind_of(path) is None:
+                return next((p for p in _visible(path) if p.name == below), None)
+        return next((path for path in self._elsewhere() if str(path) == name), None)
+
     def _thing(self, name: str, path: Path) -> Thing | None:
-        kind = kind_of(path)
+        kind = "set" if path == self.folder else kind_of(path)
         return None if kind is None else Thing(name, kind, path, _changed(path, kind))
 
     def _elsewhere(self) -> list[Path]:
@@ -198,11 +213,20 @@ def kind_of(path: Path) -> Kind | None:
 
 def _below(folder: Path) -> Iterator[Path]:
     """What may be a thing: all in the folder, and all in those of its folders that are none themselves."""
-    for path in _visible(folder):
-        if kind_of(path) is not None:
+    for path in _first(folder):
+        if path == folder or kind_of(path) is not None:
             yield path
         elif path.is_dir():
             yield from _visible(path)
+
+
+def _first(folder: Path) -> list[Path]:
+    """What is in a workspace, first itself where many images lie in it."""
+    found = _visible(folder)
+    loose = [path for path in found if ending_of(path) in readable_extensions() and path.is_file()]
+    if len(loose) <= _LOOSE:
+        return found
+    return [folder, *(path for path in found if path not in set(loose))]
 
 
 def _visible(folder: Path) -> list[Path]:
