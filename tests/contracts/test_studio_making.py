@@ -367,7 +367,8 @@ def test_a_person_generates_edits_compares_and_downloads(page, studio, tmp_path)
     page.locator("#name").fill("mended")
     until(page, "() => /--mask .* passes=0 .*mended/.test(document.querySelector('#command').innerText)")
     page.locator("#make").click()
-    page.wait_for_selector("#verdict .well:has-text('to the bit')")
+    until(page, "() => document.querySelector('#result-title').innerText === 'edited/mended'")
+    assert "to the bit" in page.locator("#verdict .well").inner_text()
     drawn = read_images(folder / ".studio" / "edits" / "mended" / "mask.png")[0].pixels[0] > 0
     (edited,), source = read_images(folder / "edited" / "mended"), read_images(folder / "sets" / "grains")[1]
     changed = (edited.pixels != source.pixels).any(axis=0)
@@ -390,7 +391,9 @@ def test_a_person_generates_edits_compares_and_downloads(page, studio, tmp_path)
     page.locator("#name").fill("held")
     until(page, "() => /--fields 8 .*compared.held/.test(document.querySelector('#command').innerText)")
     page.locator("#make").click()
-    until(page, "() => document.querySelector('#headline').innerText.includes('by-hand')")
+    until(page, "() => document.querySelector('#tests').innerText.includes('Descriptors of by-hand')")
+    assert page.locator("#result-title").inner_text() == "compared/held"
+    assert page.locator("#headline").inner_text()
     page.locator("#tests summary").first.click()
     assert page.locator("#tests tr:has-text('porosity')").count() >= 1
     page.locator("#page-box summary").click()

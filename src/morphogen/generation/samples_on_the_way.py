@@ -74,11 +74,12 @@ class SamplesOnTheWay:
 
 
 def side_by_side(pictures: list[Picture], scale: IntensityMap) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Pictures of one size in a row with a white gap, ``(height, width)`` or ``(height, width, 3)``."""
+    """Pictures of one size in a row, the gaps between them transparent: ``(height, width, 2)``, or 4 of colours."""
     tiles = []
     for picture in pictures:
         channels = picture.pixels[:3] if picture.channels >= 3 else picture.pixels[:1]
         shown = np.rint((scale.to_unit(channels) + 1) * 127.5).astype(np.uint8)
-        tiles += [np.pad(shown, ((0, 0), (0, 0), (0, _GAP)), constant_values=255)]
+        opaque = np.full_like(shown[:1], 255)
+        tiles.append(np.pad(np.concatenate([shown, opaque]), ((0, 0), (0, 0), (0, _GAP))))
     row = np.concatenate(tiles, axis=2)[:, :, :-_GAP]
-    return row[0] if len(row) == 1 else np.ascontiguousarray(np.moveaxis(row, 0, -1))
+    return np.ascontiguousarray(np.moveaxis(row, 0, -1))
