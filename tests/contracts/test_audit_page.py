@@ -73,6 +73,9 @@ def test_the_findings_are_told_in_words(audit):
     assert "kernel distance over VGG16 does best: it sees one" in text
     assert "None of them sees that of one kind." in text
     assert "SSIM of random pairs under blur" in text
+    blind = lead(audit.model_copy(update={"defects": (audit.defects[0], audit.defects[2])}))
+    assert "Of the two metrics that papers report, none sees that of any kind." in blind
+    assert "None of them" not in blind
 
 
 def test_the_darkest_cells_are_those_that_see_the_smallest_damage(audit):

@@ -93,9 +93,10 @@ def lead(audit: Audit) -> str:
         best = max(hits.values())
         leaders = [short_name(name) for name, count in hits.items() if count == best]
         who = f"{listed(leaders)} does best: it sees" if len(leaders) == 1 else f"{listed(leaders)} do best: they see"
-        text += f" Of the {counted(len(standard))} metrics that papers report, {who} {counted(best)}."
+        what = f"{who} {counted(best)}" if best else "none sees that of any kind"
+        text += f" Of the {counted(len(standard))} metrics that papers report, {what}."
         unseen = sum(len(spot.missed_by) == len(standard) for spot in spots)
-        if unseen:
+        if unseen and best:
             text += f" None of them sees that of {counted(unseen)} {'kind' if unseen == 1 else 'kinds'}."
     rewarded = sorted({(metric, spot.defect) for spot in spots for metric in spot.rewarded_by if metric in standard})
     if rewarded:
