@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -226,6 +227,23 @@ def test_a_picture_is_sent_with_its_units(client):
     found = client.get("/api/set/histogram", params={"name": "sets/grains"}).json()
     assert sum(found["channels"]["grey"]) == pytest.approx(100, abs=0.01)
     assert "no-store" in client.get("/api/things").headers["cache-control"]
+
+
+def test_pages_that_draw_offer_the_runs_that_draw(client, folder):
+    for name, method in (("words", "clip"), ("prior", "clip_prior"), ("pictures", "ddpm")):
+        (folder / "runs" / name).mkdir(parents=True)
+        (folder / "runs" / name / "run.json").write_text(json.dumps({"method": method}), encoding="utf-8")
+    told = {one["name"]: one["draws"] for one in client.get("/api/things").json()}
+    assert told == {"sets/grains": False, "runs/words": False, "runs/prior": False, "runs/pictures": True}
+
+
+def test_the_server_opens_without_torch_which_takes_seconds():
+    pages = ("server", "looking", "training", "generating", "editing", "comparing")
+    opened_all = "".join(f"import morphogen.studio.{page}; " for page in pages)
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{opened_all}import sys; sys.exit('torch' in sys.modules)"], check=False
+    )
+    assert ended.returncode == 0
 
 
 def test_a_file_that_is_written_over_is_seen(folder):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from morphogen.images.conditions import INSTRUCTION
-from morphogen.images.context import partners
 from morphogen.images.folders import read_images
 from morphogen.images.image_set import Pictures
 from morphogen.problems import Problem
@@ -46,6 +45,8 @@ def read_triples(path: Path | str, **reading: Any) -> ReadTriples:
     if not is_triples(path):
         raise Problem(f"{path} holds no triples", do=f"give a folder with {BEFORE}/ and {AFTER}/ in it")
     after = read_images(path / AFTER, **reading)
+    from morphogen.images.context import partners  # brings torch, for which who only asks what a folder is won't wait
+
     before = partners(after, read_images(path / BEFORE, **reading))
     for picture in after:
         if not str(picture.labels.get(INSTRUCTION, "")).strip():

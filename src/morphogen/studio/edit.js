@@ -277,7 +277,7 @@ el("make").addEventListener("click", trying(async () => {
   if (!sets.length) return;
   el("set").replaceChildren(...sets.map((one) => h("option", { value: one.name }, one.name)));
   if (sets.some((one) => one.name === chosen("set"))) el("set").value = chosen("set");
-  const runs = all.filter((one) => one.kind === "run");
+  const runs = all.filter((one) => one.kind === "run" && one.draws);
   const group = (label, found, kind) => (found.length ? h("optgroup", { label }, found.map((one) => h("option", { value: `${kind}:${one.name}` }, one.name))) : null);
   el("model").replaceChildren(...[group("Runs", runs, "run"), group("Other images", sets, "set"), h("option", { value: "" }, "no model")].filter(Boolean));
   if (runs.some((one) => one.name === chosen("run"))) el("model").value = `run:${chosen("run")}`;

@@ -250,7 +250,7 @@ el("form").addEventListener("submit", (event) => event.preventDefault());
 el("run").addEventListener("change", () => { nameTyped = false; open(el("run").value).catch(fail); });
 
 (async () => {
-  const runs = await things("run");
+  const runs = (await things("run")).filter((run) => run.draws);
   el("nothing").hidden = runs.length > 0;
   el("all").hidden = !runs.length;
   el("choose").hidden = !runs.length;

@@ -36,6 +36,7 @@ from morphogen.serving.own_page import is_from_own_page
 from morphogen.studio import uploads
 from morphogen.studio.pictures import LARGEST_VIEW, Window, known, png, stamp_of
 from morphogen.studio.studio import PAGES, WITHOUT_PAGE, Studio, own_folder
+from morphogen.studio.training import draws
 from morphogen.studio.work import Work
 from morphogen.studio.workspace import Kind, Missing, Workspace
 
@@ -52,12 +53,13 @@ Level = Annotated[float | None, Query(allow_inf_nan=False, ge=-1e30, le=1e30)]
 
 
 class ThingShown(BaseModel):
-    """A set, a run, a card or evidence; ``stamp`` changes when it does."""
+    """A set, a run, a card or evidence; ``stamp`` changes when it does; ``draws`` of a run that draws."""
 
     name: str
     kind: Kind
     changed: float
     stamp: str
+    draws: bool
 
 
 class SetShown(BaseModel):
@@ -157,7 +159,10 @@ def studio_app(studio: Studio) -> FastAPI:
     @app.get("/api/things")
     def things() -> list[ThingShown]:
         found = studio.workspace.things().values()
-        return [ThingShown(name=t.name, kind=t.kind, changed=t.changed, stamp=stamp_of(t.path)) for t in found]
+        return [
+            ThingShown(name=one.name, kind=one.kind, changed=one.changed, stamp=stamp_of(one.path), draws=draws(one))
+            for one in found
+        ]
 
     @app.get("/api/set")
     def a_set(name: Name) -> SetShown:

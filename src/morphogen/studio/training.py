@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from morphogen.catalogue import Catalogue
 from morphogen.problems import Problem
 from morphogen.specimens.specimen import specimen, specimen_names
 from morphogen.studio.known_methods import KnownMethods
@@ -291,6 +292,14 @@ def read_record(thing: Thing) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def draws(thing: Thing) -> bool:
+    """Whether it is a run that draws images; those of a CLIP and of a prior over its vectors do not."""
+    if thing.kind != "run":
+        return False
+    method = (read_record(thing) or {}).get("method")
+    return method not in Catalogue("morphogen.understanding", "network", frozenset({"learners"})).names()
 
 
 def condition_names(conditions: dict[str, Any]) -> list[str]:
