@@ -3,7 +3,6 @@
 import copy
 import json
 
-import numpy as np
 import pytest
 
 from morphogen.cli import cli
@@ -200,4 +199,4 @@ def test_the_recipe_of_the_review_is_readable_and_its_budget_can_be_changed(requ
     assert isinstance(
         as_recipe(of_methods | {"specimens": {"a": {"kind": "rock", "images": {"path": "x"}}}}, ""), Recipe
     )
-    assert np.isfinite(recipe.budget.seconds)
+    assert recipe.budget.images is not None

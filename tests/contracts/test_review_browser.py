@@ -138,6 +138,7 @@ def test_a_rater_goes_through_a_study(browser, tmp_path):
         page.wait_for_selector("#status.trouble:has-text('Not stored yet')")
         server, _ = started(tmp_path / "study", port)
         wait_for(page, 4)
+        page.wait_for_selector("#answers button:not(:disabled)")  # its images were asked for while nobody served them
         page.keyboard.press("2")
         wait_for(page, 5)
 
