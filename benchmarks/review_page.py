@@ -81,7 +81,7 @@ def waits(browser: Browser, link: str, questions: int, slow: float, look: float)
     page.add_init_script(TIMING)
     page.goto(link)
     page.evaluate("waited.length = 0; document.querySelector('#begin').click()")
-    page.wait_for_function("waited.length === 1")
+    page.wait_for_function("() => waited.length === 1")
     first = page.evaluate("waited[0]")
     for count in range(1, questions):
         page.wait_for_timeout(1000 * look)
