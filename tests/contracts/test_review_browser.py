@@ -1,17 +1,8 @@
 """The page of a review as a rater meets it: by mouse, by keyboard alone, on a tablet, and when the server is killed."""
 
-import shutil
-
-import pytest
-
 from morphogen.review.answers import read_answers
 from morphogen.review.folder import OpenReview
 from small_review import small_review, started
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-
 
 PINCH = """() => {
   const canvas = document.querySelector("canvas"), box = canvas.getBoundingClientRect();
@@ -28,14 +19,6 @@ OUTSIDE = """() => [...document.querySelectorAll("header, #ask, .view, #answers,
     const above = box.top < 0 || box.bottom > innerHeight;
     return box.width && (box.left < 0 || box.right > innerWidth || (above && !scrolls));
   }).map((e) => e.id || e.textContent)"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def pixels(page):

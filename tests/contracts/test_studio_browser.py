@@ -1,7 +1,6 @@
 """The studio as a person meets it: send a set, look at it, train on it, stop, go on, and a server that is restarted."""
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -9,22 +8,11 @@ import tifffile
 
 from small_studio import know_methods, started
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is served by FastAPI")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 PATIENCE = 120_000
 SHOWN = "() => [...document.querySelectorAll('#sheet img')].filter(i => i.complete && i.naturalWidth > 0).length"
 GLASS = "() => document.querySelector('.viewer .glass img').style.transform"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shlex
-import shutil
 import socket
 import threading
 import time
@@ -256,7 +255,6 @@ def test_downloads_are_what_the_command_writes(client, studio, name, tmp_path):
 
 # --- as a person does it -----------------------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 PATIENCE = 600_000
 LOOK = "selector => document.querySelector(selector).toDataURL()"
 
@@ -277,20 +275,15 @@ def address(studio, client):
 
 
 @pytest.fixture
-def page(address):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
+def page(browser, address):
     faults = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        desk = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=address, accept_downloads=True)
-        desk.set_default_timeout(PATIENCE)
-        found = desk.new_page()
-        found.on("pageerror", lambda error: faults.append(str(error)))
-        found.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        yield found
-        browser.close()
+    desk = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=address, accept_downloads=True)
+    desk.set_default_timeout(PATIENCE)
+    found = desk.new_page()
+    found.on("pageerror", lambda error: faults.append(str(error)))
+    found.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    yield found
+    desk.close()
     assert [fault for fault in faults if "409" not in fault] == []
 
 

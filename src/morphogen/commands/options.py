@@ -1,5 +1,6 @@
 """Options that several commands share, and how what was typed is read."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,6 +36,38 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def serving_options(port: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Where a server listens, and what its addresses begin with: options of every command that serves.
+
+    Args:
+        port: where it listens unless it is told.
+    """
+
+    def options(command: Callable[..., None]) -> Callable[..., None]:
+        for option in (
+            click.option("--token", default="", metavar="TEXT",
+                         help="What every address begins with; needed for any but loopback. 16 letters or more."),
+            click.option("--port", type=click.IntRange(0, 65535), default=port, show_default=True,
+                         help="0 for any that is free."),
+            click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at."),
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return options
+
+
+def require_libraries(what: str, *names: str) -> None:
+    """Refuse what needs libraries of the extra "review" where they are not installed.
+
+    Raises:
+        Problem: one of them is missing.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Problem(f"{what} needs {' and '.join(missing)}", do="pip install 'morphogen[review]'")
 
 
 text_encoder_option = click.option(

@@ -1,6 +1,5 @@
 """Blind studies with experts: make one, serve it, and read what the answers say."""
 
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from morphogen.commands.options import SIZE, read_set, reading_options
+from morphogen.commands.options import SIZE, read_set, reading_options, require_libraries, serving_options
 from morphogen.problems import Problem
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
     random names. The reading options apply to the measured images; --grey, --axis and --pixel-size (where it is
     unknown) to the generated ones too.
     """
-    _require_libraries("cryptography")
+    require_libraries("a review", "cryptography")
     from morphogen.images.folders import read_images, with_pixel_size
     from morphogen.review.making import new_review
     from morphogen.review.sealing import write_code
@@ -154,12 +153,7 @@ def new(measured: Path, generated: tuple[Path, ...], specimen: str, kinds: tuple
 
 @review.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 for any that is free.")
-@click.option(
-    "--token", default="", metavar="TEXT",
-    help="What every address begins with; needed for any but loopback. 16 letters or more.",
-)  # fmt: skip
+@serving_options(8765)
 @click.option(
     "--address",
     default="",
@@ -173,7 +167,7 @@ def serve(study: Path, host: str, port: int, token: str, address: str) -> None:
     goes on where it was. There is no encryption on the way: beyond loopback put it behind one that has https, and
     say --address.
     """
-    _require_libraries("fastapi", "uvicorn", "cryptography")
+    require_libraries("a review", "fastapi", "uvicorn", "cryptography")
     from morphogen.review.server import serve as serve_study
 
     serve_study(study, host=host, port=port, token=token, address=address, tell=lambda line: click.echo(line))
@@ -205,7 +199,7 @@ def results(study: Path, key: Path, evidence: Path | None, margin: float, out: P
 
     Opening is recorded in the study folder: answers that come later are counted apart.
     """
-    _require_libraries("cryptography")
+    require_libraries("a review", "cryptography")
     from rich.console import Console
 
     from morphogen.report.page import environment  # noqa: F401  (what pages need is there before the key is opened)
@@ -222,9 +216,3 @@ def results(study: Path, key: Path, evidence: Path | None, margin: float, out: P
     print_results(found.results, Console())
     if out is not None:
         click.echo(write_results(found, out, evidence))
-
-
-def _require_libraries(*names: str) -> None:
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Problem(f"a review needs {' and '.join(missing)}", do="pip install 'morphogen[review]'")

@@ -1,6 +1,7 @@
 // The page compare: sets side by side in one grey scale, and the evidence of how far they are apart.
-import { ask, AT_WORK, choose, chosen, command, duration, el, fail, follow, h, number, progressOf, query, stateOf, stop, things, trying } from "./studio.js";
+import { ask, choose, chosen, command, el, fail, h, number, query, things, trying } from "./studio.js";
 import { describe, facts, sheet } from "./made_sets.js";
+import { commandTeller, workWatcher } from "./making.js";
 
 const SHOWN = 12; // of each set, until more are asked for
 
@@ -27,25 +28,14 @@ async function show() {
     sheet(set, { window: alike.includes(set) ? found[0].window : set.window, most: SHOWN, tile: 96 }))));
 }
 
+const tellCommand = commandTeller("api/compare/command", () => picked().length && wish(), { instead: () => [h("p", { class: "small" }, "Choose two different sets.")] });
+
 function changed() {
   const measured = el("measured").value;
   for (const box of el("more-sets").querySelectorAll("label")) box.hidden = [measured, el("generated").value].includes(box.firstElementChild.value);
   el("make").disabled = !picked().length;
   show().catch(fail);
   tellCommand();
-}
-
-let tellLater = 0, told = "";
-function tellCommand() {
-  clearTimeout(tellLater);
-  tellLater = setTimeout(async () => {
-    if (!picked().length) { el("command").replaceChildren(h("p", { class: "small" }, "Choose two different sets.")); told = ""; return; }
-    try {
-      const found = (await ask("api/compare/command", { body: wish() })).command;
-      if (found !== told) el("command").replaceChildren(command(found));
-      told = found;
-    } catch (error) { if (error.status !== 422) fail(error); else { el("command").replaceChildren(h("p", { class: "warning" }, error.message)); told = ""; } }
-  }, 120);
 }
 
 // --- the evidence ------------------------------------------------------------------------------------------------
@@ -56,21 +46,11 @@ async function freshName() {
   nameTyped = false;
 }
 
-let watched = null;
+const watchWork = workWatcher();
 async function watch(work) {
-  if (watched) watched.abort();
-  watched = new AbortController();
-  el("work-section").hidden = false;
-  el("stop").onclick = trying(() => stop(work));
-  const end = await follow(work.record.number, ({ work: now }) => {
-    el("work-title").textContent = now.record.title;
-    el("work-state").replaceChildren(stateOf(now), ` ${duration(now.seconds)}`);
-    el("stop").hidden = !AT_WORK.includes(now.state);
-    el("work-progress").replaceChildren(...(AT_WORK.includes(now.state) ? [progressOf(now)] : []));
-    el("work-said").textContent = now.said || (AT_WORK.includes(now.state) && now.progress ? now.progress.words : "");
-  }, { signal: watched.signal });
-  if (!end || end.work.state !== "done") return;
-  await showEvidence(end.work.record.makes);
+  const made = await watchWork(work);
+  if (!made) return;
+  await showEvidence(made);
   if (!nameTyped) await freshName();
   tellCommand();
 }

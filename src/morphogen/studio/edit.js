@@ -1,12 +1,14 @@
 // The page edit: a mask brushed over a picture, what is to be done, and before and after. What can be done is asked for.
-import { ask, AT_WORK, choose, chosen, command, duration, el, fail, follow, h, number, pictureAddress, progressOf, query, say, stateOf, stop, things, trying } from "./studio.js";
+import { ask, choose, chosen, command, el, fail, h, number, pictureAddress, query, say, things, trying } from "./studio.js";
 import { Asking } from "./asking.js";
 import { Brush, Glass, Wipe } from "./glass.js";
 import { describe, downloads } from "./made_sets.js";
+import { commandTeller, workWatcher } from "./making.js";
 
 const PICKS = 60; // pictures of a set that are offered as small ones; the others by number
 
 let sets = [], set = null, index = 0, image = null, editors = [], editor = null, about = null, asking = null, fields = [], texts = {}, nameTyped = false;
+const tellCommand = commandTeller("api/edit/command", () => editor && set && image && wish(), { wait: 150 });
 const glass = new Glass(el("canvas"), { label: "The picture: brush over what may change. Arrows move the brush, space dabs." });
 const brush = new Brush(glass, () => { masked(); tellCommand(); });
 const wipe = new Wipe(el("wipe"));
@@ -180,34 +182,11 @@ async function freshName() {
   nameTyped = false;
 }
 
-let tellLater = 0, told = "";
-function tellCommand() {
-  clearTimeout(tellLater);
-  tellLater = setTimeout(async () => {
-    if (!editor || !set || !image) { el("command").replaceChildren(); told = ""; return; }
-    try {
-      const found = (await ask("api/edit/command", { body: wish() })).command;
-      if (found !== told) el("command").replaceChildren(command(found));
-      told = found;
-    } catch (error) { if (error.status !== 422) fail(error); else { el("command").replaceChildren(h("p", { class: "warning" }, error.message)); told = ""; } }
-  }, 150);
-}
-
-let watched = null;
+const watchWork = workWatcher();
 async function watch(work) {
-  if (watched) watched.abort();
-  watched = new AbortController();
-  el("work-section").hidden = false;
-  el("stop").onclick = trying(() => stop(work));
-  const end = await follow(work.record.number, ({ work: now }) => {
-    el("work-title").textContent = now.record.title;
-    el("work-state").replaceChildren(stateOf(now), ` ${duration(now.seconds)}`);
-    el("stop").hidden = !AT_WORK.includes(now.state);
-    el("work-progress").replaceChildren(...(AT_WORK.includes(now.state) ? [progressOf(now)] : []));
-    el("work-said").textContent = now.said || (AT_WORK.includes(now.state) && now.progress ? now.progress.words : "");
-  }, { signal: watched.signal });
-  if (!end || end.work.state !== "done") return;
-  await showResult(end.work.record.makes);
+  const made = await watchWork(work);
+  if (!made) return;
+  await showResult(made);
   if (!nameTyped) await freshName();
   tellCommand();
 }

@@ -1,7 +1,8 @@
 // The page generate: a picture that follows what is asked, and sets that are made of it.
-import { ask, AT_WORK, choose, chosen, command, duration, el, fail, follow, h, length, number, progressOf, query, say, stateOf, stop, things, trying } from "./studio.js";
+import { ask, choose, chosen, command, el, fail, h, length, number, query, say, things, trying } from "./studio.js";
 import { Asking } from "./asking.js";
 import { describe, downloads, facts, ruler, sheet } from "./made_sets.js";
+import { commandTeller, workWatcher } from "./making.js";
 
 const ME = `generate-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`; // of a page only the newest request counts
 const SLOW = 0.8; // seconds of a picture, from which on it is drawn in fewer steps while a slider moves
@@ -182,40 +183,20 @@ async function freshName() {
   tellCommand();
 }
 
-let tellLater = 0, told = "";
+const tellMaking = commandTeller("api/generate/command", () => !needs() && making());
 function tellCommand() {
   if (!about) return;
   el("make").textContent = about.translates ? "Translate all" : `Make ${Math.max(1, +el("count").value || 1)}`;
-  clearTimeout(tellLater);
-  tellLater = setTimeout(async () => {
-    if (needs()) { el("command").replaceChildren(); told = ""; return; }
-    try {
-      const found = (await ask("api/generate/command", { body: making() })).command;
-      if (found !== told) el("command").replaceChildren(command(found));
-      told = found;
-    } catch (error) { if (error.status !== 422) fail(error); else { el("command").replaceChildren(h("p", { class: "warning" }, error.message)); told = ""; } }
-  }, 120);
+  tellMaking();
 }
 
-let watched = null;
-
+const watchWork = workWatcher((record) => record.makes);
 async function watch(work) {
-  if (watched) watched.abort();
-  watched = new AbortController();
-  el("work-section").hidden = false;
   el("result").replaceChildren();
-  el("stop").onclick = trying(() => stop(work));
-  const end = await follow(work.record.number, ({ work: now }) => {
-    el("work-title").textContent = now.record.makes;
-    el("work-state").replaceChildren(stateOf(now), ` ${duration(now.seconds)}`);
-    el("stop").hidden = !AT_WORK.includes(now.state);
-    el("work-progress").replaceChildren(...(AT_WORK.includes(now.state) ? [progressOf(now)] : []));
-    el("work-said").textContent = now.said || (AT_WORK.includes(now.state) && now.progress ? now.progress.words : "");
-  }, { signal: watched.signal });
-  if (end && end.work.state === "done") {
-    await showMade(end.work.record.makes);
-    if (!nameTyped) await freshName();
-  }
+  const made = await watchWork(work);
+  if (!made) return;
+  await showMade(made);
+  if (!nameTyped) await freshName();
 }
 
 async function showMade(name) {
