@@ -20,10 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from morphogen.catalogue import Catalogue
 from morphogen.images.picture import Label, Picture
+from morphogen.pretrained.readable_text import require_readable_text
 from morphogen.problems import Problem, as_problem
-
-MOST_CHARACTERS = 1000
-"""Of a caption or an instruction: more is no description of an image."""
 
 
 class EditorSettings(BaseModel):
@@ -190,12 +188,8 @@ def require_sound(name: str, source: Picture, instruction: Instruction) -> None:
     for part in sorted(given - kind.takes):
         raise Problem(f"{name} makes nothing of {DEMANDS[part]}", do="leave it out, or choose another editor")
     for text in (instruction.caption, instruction.before, instruction.words):
-        if text and not text.strip():
-            raise Problem("a text is empty", do="say what the image is to show")
-        if len(text) > MOST_CHARACTERS:
-            raise Problem(
-                f"a text has {len(text):,} characters, '{text[:30]}...'", do=f"say it in at most {MOST_CHARACTERS}"
-            )
+        if text:
+            require_readable_text(text)
     mask = instruction.mask
     if mask is None:
         return

@@ -11,7 +11,7 @@ from morphogen.images.folders import require_format, write_images
 from morphogen.images.image_set import Pictures
 from morphogen.images.picture import Label, Origin, Picture
 from morphogen.pretrained.image_service import SERVICE, ImageService, ServiceRequest, ServiceSettings
-from morphogen.pretrained.pipeline import require_readable_caption
+from morphogen.pretrained.readable_text import require_readable_text
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.whole_files import require_free_folder
@@ -46,7 +46,7 @@ def order(
     """
     if count < 1:
         raise Problem(f"{count} images cannot be ordered", do="give a number from 1 up")
-    require_readable_caption(caption)
+    require_readable_text(caption)
     target = require_free_folder(Path(folder), "the images") if folder is not None else None
     if extension is not None:
         require_format(extension, "uint8")

@@ -21,8 +21,8 @@ from morphogen.pretrained.pipeline import (
     from_rgb,
     generators,
     marked,
-    require_readable_caption,
 )
+from morphogen.pretrained.readable_text import require_readable_text
 from morphogen.problems import Problem
 from morphogen.progress import track
 from morphogen.training.train import uses_gpu
@@ -83,7 +83,7 @@ def text_to_image(
         raise Problem(f"{min(count, batch_size)} images cannot be drawn", do="give a number from 1 up")
     if steps < 1 or guidance < 1:
         raise Problem(f"{steps} steps with a guidance of {guidance:g}", do="give 1 or more of both")
-    require_readable_caption(caption)
+    require_readable_text(caption)
     index = PipelineIndex.read(pipeline)
     target = require_free_folder(Path(folder), "the images") if folder is not None else None
     opened = Pipeline(

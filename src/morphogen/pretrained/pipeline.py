@@ -34,7 +34,6 @@ from torch import Tensor, nn
 from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import TRAINED_THROUGH, Label, Picture
 from morphogen.mathematics.randomness import numpy_generator
-from morphogen.pretrained.text_encoder import MOST_CHARACTERS
 from morphogen.problems import Problem
 
 Kind = Literal["text", "inpaint", "instruct", "control", "unclip"]
@@ -259,20 +258,6 @@ class Pipeline:
         if not fits:
             raise Problem(f"the LoRA {path} changes nothing in {self.index.folder}", do="give another one")
         return read_lora_record(folder)
-
-
-def require_readable_caption(text: str) -> None:
-    """Refuse a text that says nothing, or far too much, before a pipeline is opened.
-
-    Raises:
-        Problem: it is empty or too long.
-    """
-    if not text.strip():
-        raise Problem("a text is empty", do="say what the image is to show")
-    if len(text) > MOST_CHARACTERS:
-        raise Problem(
-            f"a text has {len(text):,} characters, '{text[:30]}...'", do=f"say it in at most {MOST_CHARACTERS}"
-        )
 
 
 def lora_file(folder: Path) -> Path:

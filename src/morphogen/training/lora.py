@@ -50,8 +50,8 @@ from morphogen.pretrained.pipeline import (
     PipelineIndex,
     read_lora_record,
     require_peft,
-    require_readable_caption,
 )
+from morphogen.pretrained.readable_text import require_readable_text
 from morphogen.problems import Problem, as_problem
 from morphogen.progress import status
 from morphogen.training.captions import staying_true
@@ -383,7 +383,7 @@ def _captions(images: ImageSet, caption: str | None) -> list[str]:
             )
         found = list(dict.fromkeys(str(picture.labels[CAPTION]) for picture in images))
     for text in found:
-        require_readable_caption(text)
+        require_readable_text(text)
     return found
 
 
