@@ -10,10 +10,10 @@ from skimage import measure
 
 from morphogen.evaluation.descriptors.descriptor import descriptor
 from morphogen.evaluation.descriptors.minkowski_functionals import minkowski_functionals
-from morphogen.evaluation.descriptors.pore_sizes import local_thickness
 from morphogen.evaluation.descriptors.transport import effective_diffusivity
 from morphogen.evaluation.section import Section
 from morphogen.images.picture import Origin, Picture
+from morphogen.mathematics.local_thickness import local_thickness
 
 
 def smooth_noise(size, smooth, seed):

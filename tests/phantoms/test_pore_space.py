@@ -8,10 +8,11 @@ from scipy import ndimage, special
 
 from morphogen.evaluation.descriptors.descriptor import descriptor
 from morphogen.evaluation.descriptors.minkowski_functionals import EULER, minkowski_functionals
-from morphogen.evaluation.descriptors.pore_sizes import DISTRIBUTION, local_thickness
+from morphogen.evaluation.descriptors.pore_sizes import DISTRIBUTION
 from morphogen.evaluation.descriptors.transport import effective_diffusivity
 from morphogen.evaluation.section import IN_COLOUR, Section
 from morphogen.images.picture import Origin, Picture
+from morphogen.mathematics.local_thickness import local_thickness
 
 FILES = ("specific_surface", "minkowski_functionals", "pore_sizes", "connectivity", "transport")
 UNKNOWN = (math.nan, math.nan)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from morphogen.mathematics.local_thickness import local_thickness
 from morphogen.mathematics.randomness import Source, stream
 from morphogen.phantoms.phantom import KindSettings, Scene
 from morphogen.problems import Problem
@@ -116,8 +117,8 @@ def scene(settings: Settings, size: tuple[int, int], spacing_um: float, source: 
 def narrowest(pores: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
     """The narrowest part of the pores: that share of them, to half a pixel.
 
-    A place is as wide as the largest disc that covers it and lies in the pores; radii are told to half a pixel. Of
-    equally wide places those nearest to a grain come first.
+    A place is as wide as the largest disc that covers it and lies in the pores. Of equally wide places those nearest to
+    a grain come first.
 
     Args:
         pores: ``(height, width)``.
@@ -127,12 +128,9 @@ def narrowest(pores: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
     count = round(share * int(pores.sum()))
     if not count:
         return found
-    deepest = float(max(pores.shape))
-    depth = np.full(pores.shape, deepest) if pores.all() else distance_transform_edt(pores)
-    width = np.zeros(pores.shape)
-    for radius in np.arange(math.floor(2 * depth.max()) / 2, 0, -0.5):
-        covered = distance_transform_edt(depth < radius) < radius  # by a disc about a place that is so deep
-        width[covered & (width == 0)] = radius
+    # Without any grain there is no distance to one.
+    depth = np.ones(pores.shape) if pores.all() else distance_transform_edt(pores)
+    width = local_thickness(depth)
     order = np.lexsort((depth[pores], width[pores]))
     filled = np.zeros(int(pores.sum()), np.bool_)
     filled[order[:count]] = True
