@@ -58,10 +58,11 @@ def small_studio(folder: Path, limits: Limits | None = None) -> Studio:
     return studio
 
 
-def started(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], str]:
+def started(folder: Path, port: int = 0, stderr: int | None = None) -> tuple[subprocess.Popen[str], str]:
     """A studio of a workspace in a process of its own, and its address."""
     command = [sys.executable, "-m", "morphogen", "studio", str(folder), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
     assert server.stdout is not None
     address = ""
     for line in server.stdout:

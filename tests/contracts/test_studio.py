@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from types import SimpleNamespace
 
@@ -20,7 +22,7 @@ from PIL import Image
 from morphogen.images.folders import read_images, write_images
 from morphogen.problems import Problem
 from small_sets import random_set
-from small_studio import know_methods, small_studio, small_workspace
+from small_studio import know_methods, small_studio, small_workspace, started
 
 testclient = pytest.importorskip("fastapi.testclient", reason="the studio is served by FastAPI")
 server = pytest.importorskip("morphogen.studio.server")
@@ -55,6 +57,35 @@ def client(folder):
     with opened(folder) as found:
         found.get("/look")
         yield found
+
+
+# --- stopping ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_a_stop_cuts_off_what_is_on_its_way_without_a_traceback(folder, presses):
+    process, address = started(folder, stderr=subprocess.PIPE)
+    try:
+        with urllib.request.urlopen(f"{address}look") as page:
+            cookie = page.headers["Set-Cookie"].split(";")[0]
+        host = address.removeprefix("http://").rstrip("/")
+        with socket.create_connection((host.split(":")[0], int(host.split(":")[1]))) as asking:
+            head = ["POST /api/train HTTP/1.1", f"Host: {host}", f"Origin: http://{host}", f"Cookie: {cookie}",
+                    "Content-Type: application/json", "Content-Length: 900", "", "{"]  # fmt: skip
+            asking.sendall("\r\n".join(head).encode())
+            asking.settimeout(1)
+            with pytest.raises(TimeoutError):  # it waits for the rest
+                asking.recv(1)
+            process.send_signal(signal.SIGINT)
+            for _ in range(presses - 1):
+                time.sleep(0.5)  # within the five seconds that it is given
+                process.send_signal(signal.SIGINT)
+            told, complaints = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in told + complaints
+    assert "Cancel" not in told + complaints
 
 
 # --- who may ask -------------------------------------------------------------------------------------------------

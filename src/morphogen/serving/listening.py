@@ -1,5 +1,7 @@
 """Where a server listens: on this machine alone, unless it is told otherwise and has a token."""
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -92,4 +94,20 @@ def serve_until_stopped(app: Any, place: Place, tell: Callable[[str], None]) -> 
             place.guard(app), log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30,
             timeout_graceful_shutdown=5,
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+
+        def worth_telling(record: logging.LogRecord) -> bool:
+            """All but that a stop cuts off what is still on its way, which is what a stop is."""
+            if not server.should_exit:
+                return True
+            kind = record.exc_info[0] if record.exc_info else None
+            cut_off = kind is not None and issubclass(kind, asyncio.CancelledError | KeyboardInterrupt)
+            text = record.getMessage()  # the end of the lifespan comes as text, and how many tasks are cut off
+            return not (cut_off or "asyncio.exceptions.CancelledError" in text or text.startswith("Cancel "))
+
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(worth_telling)
+        try:
+            server.run(sockets=[listening])
+        finally:
+            log.removeFilter(worth_telling)
