@@ -9,14 +9,16 @@ phantoms  Phantoms of the three kinds, each seen by an instrument of its own (bl
 real      Fields of real images of the three kinds, put to RIVALS, the words by which specimen files call them. The
           specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half, and is tested on
           the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen phantoms
-          alone. Beside those above, phantoms are of every variant that there is (VARIANTS), and real fields are cut
-          at several scales; both have the captions that specimen files write of what is measured in them (`morphogen
-          caption`), shortened at random, and are seen by rougher instruments, with blur and fringes of phase contrast;
-          of real fields one half is left as it is.
+          alone. Beside those above, phantoms are of every variant that there is (VARIANTS), with what an image just
+          resolves of crystals and of fibers in a tow; each is seen by SIGHTS rougher instruments, with blur, fringes
+          of phase contrast and noise that a filter has correlated. Real fields are cut at several scales; one half is
+          left as it is, the other is seen by such an instrument, too. A segmented volume is no image: its fields get
+          grains and grey levels first. Roots, which are photographed by light, get no fringes. All have the captions
+          that specimen files write of what is measured in them (`morphogen caption`), shortened at random.
 
 The folder given by --real holds rock/carbonate_s*.png, rock/berea_segmented_400.tif, fiber/cfrp_*.jpg,
 fiber/weave_150.tif, fiber/fiberform_100.tif and root/images with root/masks (tube, window and date in their names).
-Fields are SIDE pixels wide. All trainings see --images-seen images: some twelve milliseconds each on one core.
+Fields are SIDE pixels wide. All trainings see --images-seen images: twelve milliseconds each on one core, or three and a half in bf16.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
@@ -71,18 +74,24 @@ class Variant:
     kind: str
     ranges: dict[str, tuple[float, float]]
     slices: int = 1  # of one volume, where drawing one is dear
-    grain: float = 0.0  # at most, of the grey range: bundles are made of fibers that an image of them just resolves
+    grain: float = 0.0  # at most, of the grey range: what an image just resolves of fibers in a tow, or of crystals
 
 
 VARIANTS = {
     "rock": (
-        Variant("rock", {"porosity": (0.05, 0.5), "grain_radius_um": (15.0, 100.0), "brine_saturation": (0.0, 1.0)}),
+        Variant("rock", {"porosity": (0.05, 0.5), "grain_radius_um": (15.0, 100.0), "brine_saturation": (0.0, 1.0)},
+                grain=0.3),
         Variant("grain_pack", {"porosity": (0.05, 0.45), "grain_radius_um": (15.0, 100.0), "radius_spread": (0.1, 0.5),
-                               "aspect_ratio": (0.5, 1.0), "second_mineral": (0.0, 0.5)}),
+                               "aspect_ratio": (0.5, 1.0), "second_mineral": (0.0, 0.5)}, grain=0.3),
         Variant("gaussian_rock", {"porosity": (0.03, 0.45), "correlation_length_um": (12.0, 100.0),
-                                  "smoothness": (0.6, 4.0), "stretch": (0.6, 2.0), "second_mineral": (0.0, 0.5)}),
-        Variant("gaussian_rock", {"porosity": (0.13, 0.3), "vug_fraction": (0.02, 0.12), "vug_radius_um": (40.0, 150.0),
-                                  "correlation_length_um": (5.0, 30.0), "smoothness": (0.6, 2.0)}),
+                                  "smoothness": (0.6, 4.0), "stretch": (0.6, 2.0), "second_mineral": (0.0, 0.5)},
+                grain=0.4),
+        Variant("gaussian_rock", {"porosity": (0.005, 0.15), "correlation_length_um": (12.0, 60.0),
+                                  "smoothness": (0.6, 2.0), "second_mineral": (0.0, 0.5)}, grain=0.4),
+        Variant("gaussian_rock", {"porosity": (0.1, 0.5), "correlation_length_um": (60.0, 300.0),
+                                  "smoothness": (0.3, 1.2), "second_mineral": (0.0, 0.3)}, grain=0.25),
+        Variant("gaussian_rock", {"porosity": (0.2, 0.45), "vug_fraction": (0.03, 0.19), "vug_radius_um": (40.0, 150.0),
+                                  "correlation_length_um": (5.0, 30.0), "smoothness": (0.6, 2.0)}, grain=0.4),
     ),
     "fiber": (
         Variant("fiber", {"fiber_volume_fraction": (0.12, 0.6), "fiber_diameter_um": (4.0, 12.0),
@@ -92,12 +101,17 @@ VARIANTS = {
         Variant("fiber_bundle", {"fiber_volume_fraction": (0.1, 0.4), "fiber_diameter_um": (3.0, 12.0),
                                  "inclination_deg": (50.0, 90.0), "alignment": (200.0, 2000.0)}, slices=6),
         Variant("weave", {"fiber_volume_fraction": (0.1, 0.3), "tow_spacing_um": (300.0, 700.0),
-                          "tow_width_um": (200.0, 240.0), "tow_thickness_um": (60.0, 120.0)}, grain=0.3),
+                          "tow_width_um": (200.0, 240.0), "tow_thickness_um": (60.0, 120.0)}, slices=2, grain=0.3),
         Variant("weave", {"fiber_volume_fraction": (0.3, 0.5), "tow_spacing_um": (950.0, 1300.0),
-                          "tow_width_um": (700.0, 850.0), "tow_thickness_um": (150.0, 300.0)}, grain=0.3),
+                          "tow_width_um": (700.0, 850.0), "tow_thickness_um": (150.0, 300.0)}, slices=2, grain=0.4),
+        Variant("weave", {"fiber_volume_fraction": (0.55, 0.72), "tow_spacing_um": (700.0, 1000.0),
+                          "tow_width_um": (650.0, 950.0), "tow_thickness_um": (120.0, 300.0)}, slices=2, grain=0.4),
         Variant("strands", {"fiber_volume_fraction": (0.1, 0.5), "bundle_width_um": (100.0, 400.0),
                             "direction_deg": (-90.0, 90.0), "roughness": (0.1, 0.4)}, slices=6, grain=0.15),
         Variant("strands", {"fiber_volume_fraction": (0.05, 0.3), "bundle_width_um": (120.0, 500.0),
+                            "bundle_flatness": (1.0, 2.0), "direction_deg": (-90.0, 90.0), "alignment": (0.5, 8.0),
+                            "roughness": (0.1, 0.3), "strands": (0.0, 0.0), "loose_strands": (0.0, 0.0)}, slices=6),
+        Variant("strands", {"fiber_volume_fraction": (0.1, 0.4), "bundle_width_um": (300.0, 900.0),
                             "bundle_flatness": (1.0, 2.0), "direction_deg": (-90.0, 90.0), "alignment": (0.5, 8.0),
                             "roughness": (0.1, 0.3), "strands": (0.0, 0.0), "loose_strands": (0.0, 0.0)}, slices=6),
     ),
@@ -109,8 +123,9 @@ VARIANTS = {
 }  # fmt: skip
 HALVES = (("carbonate", "cfrp C1", "weave", "tubes 1"), ("berea", "cfrp F3", "fiberform", "tubes 2"))
 REAL_FIELDS = 120  # of each group of specimens
+SIGHTS = 3  # of every phantom of a variant: drawing one takes longer than seeing it
 SCALES = (64, 96, 144, 192)  # pixels across what a field of SIDE shows
-_DRAWN, _SEEN, _SEEN_AGAIN, _VARIED, _ROUGH, _SHORTENED = 900, 901, 902, 903, 904, 905  # purposes of the random streams
+_DRAWN, _SEEN, _SEEN_AGAIN, _VARIED, _ROUGH, _SHORTENED, _GRAIN = range(900, 907)  # purposes of the random streams
 
 
 def instrument(seed: int, number: int) -> Camera:
@@ -139,15 +154,18 @@ def rough_instrument(seed: int, number: int) -> Camera:
             "blur_px": between(0.2, 3.0),
             "read_noise": between(0.002, 0.08),
             "shot_noise": between(0.002, 0.08),
-            "fringes": float(max(draw.uniform(-1.5, 1.5), 0.0)),
+            "fringes": float(max(draw.uniform(-1.5, 2.0), 0.0)),
             "fringe_px": float(draw.uniform(1.5, 5.0)),
         }
     )
 
 
 def every_phantom(count: int, seed: int) -> Pictures:
-    """Phantoms of every variant, as many of each of the three kinds, captioned by what is measured in their masks."""
-    told: list[Picture] = []
+    """Phantoms of every variant, as many of each of the three kinds, captioned by what is measured in their masks.
+
+    There are SIGHTS times as many images: each is seen by as many instruments.
+    """
+    told: list[tuple[str, Picture]] = []
     for specimen, variants in VARIANTS.items():
         made: list[Picture] = []
         for number, variant in enumerate(variants):
@@ -157,9 +175,9 @@ def every_phantom(count: int, seed: int) -> Pictures:
                     break
                 made += sections(variant, seed, 10_000 * number + drawn)[: wanted - len(made)]
         found, _ = caption(Pictures(made, specimen), specimen=specimen, segmentation="masks")
-        told += [rephotographed(picture, seed, len(told) + k) for k, picture in enumerate(found)]
-    short = [shortened(replace(picture, mask=None), seed, k) for k, picture in enumerate(told)]
-    return Pictures(short, "phantoms of every variant")
+        told += [(specimen, replace(picture, mask=None)) for picture in found]
+    seen = [rephotographed(picture, seed, k, specimen) for k, (specimen, picture) in enumerate(told * SIGHTS)]
+    return Pictures([shortened(picture, seed, k) for k, picture in enumerate(seen)], "phantoms of every variant")
 
 
 def shortened(picture: Picture, seed: int, number: int) -> Picture:
@@ -184,26 +202,31 @@ def sections(variant: Variant, seed: int, specimen: int) -> list[Picture]:
     depth = variant.slices * SIDE // 4
     try:
         if variant.slices == 1:
-            return [grained(phantom(variant.kind, size=size, **given).picture, variant.grain, draw)]
+            found = phantom(variant.kind, size=size, **given).picture
+            assert found.mask is not None
+            return [grained(found, found.mask ^ variant.kind.endswith(("rock", "pack")), variant.grain, draw)]
         solid = volume(variant.kind, shape=(depth, *size), **given)
     except Problem:  # what cannot be packed
         return []
     spacing = (solid.solid.spacing_um, solid.solid.spacing_um)
-    found = [
-        Picture(solid.pixels[None, z], spacing, Origin(solid.specimen, slice=z), mask=solid.mask[z])
-        for z in range(SIDE // 8, depth, SIDE // 4)
-    ]
-    return [grained(picture, variant.grain, draw) for picture in found]
+    made = []
+    for z in range(SIDE // 8, depth, SIDE // 4):
+        mask = solid.mask[z]
+        clear = Picture(solid.pixels[None, z], spacing, Origin(solid.specimen, slice=z), mask=mask)
+        warp = solid.solid.mask(("warp",))[z]  # of other kinds there is none
+        made.append(grained(grained(clear, mask & ~warp, variant.grain, draw), warp, variant.grain, draw, stretch=5.0))
+    return made
 
 
-def grained(picture: Picture, most: float, draw: np.random.Generator) -> Picture:
-    """With grains of a pixel or two within the phase."""
-    if not most:
+def grained(
+    picture: Picture, within: NDArray[np.bool_], most: float, draw: np.random.Generator, stretch: float = 1.0
+) -> Picture:
+    """With grains of a pixel or two in some places; so many times longer where fibers lie in the section."""
+    if not most or not within.any():
         return picture
-    assert picture.mask is not None
     width = draw.uniform(0.5, 1.2)
-    grain = gaussian_filter(draw.standard_normal(picture.size), width) * (2 * np.sqrt(np.pi) * width)  # variance 1
-    grey = picture.grey + 255 * draw.uniform(0, most) * grain * picture.mask
+    grain = gaussian_filter(draw.standard_normal(picture.size), (width, stretch * width))
+    grey = picture.grey + 255 * draw.uniform(0, most) * grain / grain.std() * within
     return replace(picture, pixels=grey.round().clip(0, 255).astype("uint8")[None])
 
 
@@ -235,6 +258,7 @@ class Group:
     kind: str
     images: Pictures
     segmentation: str | None = None
+    segmented: bool = False  # two grey levels: the geometry of a specimen, and no image of it
 
     def tested(self) -> Pictures:
         """Fields as they are, without overlap."""
@@ -250,8 +274,16 @@ class Group:
             across = scales[len(laid) // 20 // 2 % len(scales)] if len(laid) // 20 % 2 else SIDE
             cut = fields(self.images, (across, across), min(20, count - len(laid)), seed=1 + len(laid))
             laid += list(self._told(Pictures(map(scaled, cut))))
-        seen = (p if number % 2 else rephotographed(p, seed, number) for number, p in enumerate(laid))
+        seen = (p if number % 2 else self._again(p, seed, number) for number, p in enumerate(laid))
         return Pictures(shortened(picture, seed, number) for number, picture in enumerate(seen))
+
+    def _again(self, picture: Picture, seed: int, number: int) -> Picture:
+        if self.segmented:  # seen for the first time, as phantoms are
+            draw = numpy_generator(seed, _GRAIN, number)
+            dark, bright = sorted(draw.uniform(0, 255, 2))
+            scene = (dark + (bright - dark) * picture.grey / 255).astype("uint8")
+            picture = grained(replace(picture, pixels=scene[None]), picture.grey > 127, 0.4, draw)
+        return rephotographed(picture, seed, number, self.kind)
 
     def _told(self, cut: Pictures) -> Pictures:
         found, _ = caption(cut, specimen=self.kind, segmentation=self.segmentation)
@@ -268,11 +300,20 @@ def scaled(picture: Picture) -> Picture:
     return replace(picture, pixels=pixels[None], mask=mask)
 
 
-def rephotographed(picture: Picture, seed: int, number: int) -> Picture:
-    """An image, seen once more by an instrument as the phantoms are."""
+def rephotographed(picture: Picture, seed: int, number: int, kind: str) -> Picture:
+    """An image, seen once more by an instrument as the phantoms are; roots by light, which draws no fringes."""
     draw = numpy_generator(seed, _SEEN_AGAIN, number)
-    pixels = rough_instrument(seed, number).photograph(picture.grey / 255, "uint8", draw)
-    return replace(picture, pixels=pixels[None])
+    camera = rough_instrument(seed, number)
+    if kind == "root":
+        camera = camera.model_copy(update={"fringes": 0.0})
+    width = max(draw.uniform(-0.8, 0.8), 0.0)  # over which the noise of every second one is correlated
+    if width:
+        noisier = 2 * np.sqrt(np.pi) * width + 1  # so that about as much is left
+        camera = camera.model_copy(
+            update={"read_noise": camera.read_noise * noisier, "shot_noise": camera.shot_noise * noisier}
+        )
+    pixels = camera.photograph(picture.grey / 255, "uint16", draw).astype(float) / 257
+    return replace(picture, pixels=gaussian_filter(pixels, width).round().astype("uint8")[None])
 
 
 def real_groups(folder: Path) -> dict[str, Group]:
@@ -280,7 +321,7 @@ def real_groups(folder: Path) -> dict[str, Group]:
     rock, fiber = folder / "rock", folder / "fiber"
     groups = {
         "carbonate": Group("rock", read_images(rock, files="carbonate_s?.png")),
-        "berea": Group("rock", slices(read_images(rock / "berea_segmented_400.tif"), 20)),
+        "berea": Group("rock", slices(read_images(rock / "berea_segmented_400.tif"), 20), segmented=True),
         "cfrp C1": Group("fiber", read_images(fiber, files="cfrp_C1_*.jpg", grey=True)),
         "cfrp F3": Group("fiber", read_images(fiber, files="cfrp_F3_*.jpg", grey=True)),
         "weave": Group("fiber", slices(read_images(fiber / "weave_150.tif"), 5)),
