@@ -18,7 +18,8 @@ real      Fields of real images of the three kinds, put to RIVALS, the words by 
 
 The folder given by --real holds rock/carbonate_s*.png, rock/berea_segmented_400.tif, fiber/cfrp_*.jpg,
 fiber/weave_150.tif, fiber/fiberform_100.tif and root/images with root/masks (tube, window and date in their names).
-Fields are SIDE pixels wide. All trainings see --images-seen images: twelve milliseconds each on one core, or three and a half in bf16.
+Fields are SIDE pixels wide. All trainings see --images-seen images: twelve milliseconds each on one core, or three and
+a half in bf16.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """What every editor promises; a new file in editing/ is tested without a line here (but see small_editors.py)."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,25 @@ def test_the_same_seed_gives_the_same_edit_at_any_batch_size(name):
         assert (apart_by > 0).mean() < 0.02
     (other,) = edited(name, Pictures([small.images()[0]]), seed=1).each
     assert np.array_equal(other.picture.pixels, together.each[0].picture.pixels) != small.by_chance
+
+
+def test_grey_values_that_the_model_never_saw_are_told_of_once(name, capsys):
+    small = SMALL_EDITORS[name]
+    sees = editor_class(name)(editor_settings(name, small.settings), small.model(), cpu=True).sees
+    if sees is None:
+        pytest.skip("no range of grey values limits it")
+    within, beyond = [], []
+    for number, picture in enumerate(small.images()):
+        inside = picture.pixels.clip(sees.low, sees.high).astype(sees.dtype)
+        outside = inside.copy()
+        outside[:, 0] = np.iinfo(sees.dtype).max if sees.high < np.iinfo(sees.dtype).max else 0
+        assert sees.share_beyond(outside) == pytest.approx(1 / picture.size[0])
+        within.append(replace(picture, pixels=inside))
+        beyond.append(replace(picture, pixels=outside if number == 0 else inside))
+    edited(name, Pictures(within))
+    assert "grey values beyond" not in capsys.readouterr().err
+    edited(name, Pictures(beyond))
+    assert capsys.readouterr().err.count(f"Warning: 1 of {len(beyond)} images have grey values beyond") == 1
 
 
 def test_what_it_says_of_itself_is_true(name):

@@ -74,6 +74,7 @@ class Editor(EditingMethod):
         if folder is None:
             raise Problem("DiffEdit needs a run", do="name the folder of a diffusion run with captions")
         self.captioned = CaptionedRun(folder, text_encoder=settings.text_encoder, cpu=cpu)
+        self.sees = self.captioned.run.record.intensity
 
     def check(self, source: Picture, instruction: Instruction) -> None:
         """Refuse captions that say the same, or cannot be read."""

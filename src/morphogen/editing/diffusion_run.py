@@ -106,6 +106,7 @@ class DiffusionRunEditor(EditingMethod):
         assert folder is not None
         self.run = Run(folder)
         record, kind = self.run.record, learner_class(self.run.record.method)
+        self.sees = record.intensity
         if not issubclass(kind, DenoisingMethod):
             able = ", ".join(n for n in method_names() if _paints(n))
             raise Problem(f"{folder} is a run of {record.method}, no diffusion method", do=f"name a run of {able}")

@@ -27,7 +27,7 @@ from morphogen.images.formats import png
 from morphogen.images.image_set import ImageSet, Pictures, of_equal_size
 from morphogen.images.picture import EDITED_BY, TOLD_BY, TRAINED_ON, TRAINED_THROUGH, Label, Picture
 from morphogen.problems import Problem
-from morphogen.progress import track
+from morphogen.progress import console, track
 from morphogen.whole_files import require_free_folder, require_space, write_folder_whole, write_text_whole
 
 SOURCE = "source "
@@ -44,6 +44,9 @@ RECORD = "edits.jsonl"
 
 _KEPT = (TRAINED_ON, TRAINED_THROUGH, TOLD_BY)  # of a generated picture: true of what is left of it, too
 _NOT_THE_MODEL = ("state.safetensors", "progress.jsonl")  # of a run: what trains on, and what was told of it
+BEYOND = 1e-3
+"""Share of the pixels of an image from which on it is told that they are beyond what the model learnt."""
+
 _EACH_READ = 1 << 22  # bytes
 
 
@@ -124,6 +127,7 @@ def edit(
     works = kind(chosen, place, cpu=cpu)
     for picture, wish in zip(images, asked, strict=True):
         works.check(picture, wish)
+    _tell_of_beyond(works, images)
     found: list[Edit] = []
     for group in track(list(of_equal_size(images, batch_size)), f"Editing {len(images)} images"):
         first = len(found)
@@ -144,6 +148,22 @@ def edit(
                 "morphogen": morphogen.__version__}  # fmt: skip
         _write(edits, asked, what, target, extensions)
     return edits
+
+
+def _tell_of_beyond(works: EditingMethod, images: ImageSet) -> None:
+    """Warn of grey values that the model cannot tell apart: where it changes an image, they come back cut off."""
+    if works.sees is None:
+        return
+    shares = [works.sees.share_beyond(picture.pixels) for picture in images]
+    many = sum(share > BEYOND for share in shares)
+    if many:
+        worst = images[int(np.argmax(shares))].pixels
+        console().print(
+            f"Warning: {many} of {len(images)} images have grey values beyond {works.sees.low:g} to"
+            f" {works.sees.high:g}, which the model learnt (up to {100 * max(shares):.2g} % of one, of"
+            f" {worst.min():g} to {worst.max():g}): where it changes an image, they come back cut off",
+            highlight=False,
+        )
 
 
 def fingerprint_of_model(folder: Path) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from morphogen.catalogue import Catalogue
+from morphogen.images.intensity import IntensityMap
 from morphogen.images.picture import Label, Picture
 from morphogen.pretrained.readable_text import require_readable_text
 from morphogen.problems import Problem, as_problem
@@ -102,6 +103,9 @@ class EditingMethod(ABC):
         folder: of its model; None where it has none.
         cpu: stay on the CPU even where there is a GPU.
 
+    Attributes:
+        sees: grey values that the editor tells apart, as its model learnt; None where there is no such limit.
+
     Raises:
         Problem: the folder does not hold a model that the editor can work with.
     """
@@ -113,6 +117,7 @@ class EditingMethod(ABC):
 
     def __init__(self, settings: EditorSettings, folder: Path | None, *, cpu: bool = False) -> None:
         self.settings, self.folder, self.cpu = settings, folder, cpu
+        self.sees: IntensityMap | None = None
 
     def check(self, source: Picture, instruction: Instruction) -> None:  # noqa: B027  # most have nothing to refuse
         """Refuse now what would go wrong after a model has worked for minutes; by default nothing.

@@ -73,6 +73,7 @@ class Editor(EditingMethod):
         record = self.run.record
         if record.method != METHOD or record.context is None or record.context.kind != "images":
             raise Problem(f"{folder} does not follow instructions", do=f"train {METHOD} on triples")
+        self.sees = record.context.intensity
         if record.conditions.text is None:
             raise Problem(f"{folder} was told no instructions", do="train one that is conditioned on instruction")
         self.device = torch.device("cuda" if uses_gpu(cpu) else "cpu")

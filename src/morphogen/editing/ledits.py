@@ -75,6 +75,7 @@ class Editor(EditingMethod):
         if folder is None:
             raise Problem("LEDITS++ needs a run", do="name the folder of a diffusion run with captions")
         self.captioned = CaptionedRun(folder, text_encoder=settings.text_encoder, cpu=cpu)
+        self.sees = self.captioned.run.record.intensity
         if settings.masks != "estimates" and not self.captioned.looks_across:
             raise Problem(
                 f"{folder} does not read its captions by attention across, so none can be seen",

@@ -110,6 +110,7 @@ class Editor(EditingMethod):
         if folder is None:
             raise Problem("prompt-to-prompt needs a run", do="name the folder of a diffusion run with captions")
         self.captioned = CaptionedRun(folder, text_encoder=settings.text_encoder, cpu=cpu, across=True)
+        self.sees = self.captioned.run.record.intensity
 
     def check(self, source: Picture, instruction: Instruction) -> None:
         """Refuse what says nothing, or cannot be read."""

@@ -80,6 +80,11 @@ class IntensityMap(BaseModel):
         ) - np.float32(1.0)
         return np.clip(scaled, -1.0, 1.0, out=scaled)
 
+    def share_beyond(self, pixels: NDArray[np.generic]) -> float:
+        """Share of the grey values that ``to_unit`` clips, in [0, 1]."""
+        values = np.asarray(pixels)
+        return float(np.mean(np.less(values, self.low) | np.greater(values, self.high)))
+
     def to_grey(self, unit: NDArray[np.floating]) -> NDArray[np.generic]:
         """[-1, 1] back to grey values of the stored type; integers are rounded, nothing wraps."""
         clipped = np.clip(unit.astype(np.float64), -1.0, 1.0)

@@ -45,8 +45,9 @@ FORMAT = 1
 
 
 def command_line() -> str:
-    """What was typed, without the place where the program lies."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """What was typed, without the place where the program lies; "morphogen" for ``python -m morphogen``."""
+    name = Path(sys.argv[0]).name
+    return " ".join(["morphogen" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 class Lineage(BaseModel):
