@@ -42,11 +42,11 @@ MODEL = "model"
 RECORD = "edits.jsonl"
 """One line an image: what was asked of whom, and where the image was to change."""
 
-_KEPT = (TRAINED_ON, TRAINED_THROUGH, TOLD_BY)  # of a generated picture: true of what is left of it, too
-_NOT_THE_MODEL = ("state.safetensors", "progress.jsonl")  # of a run: what trains on, and what was told of it
 BEYOND = 1e-3
 """Share of the pixels of an image from which on it is told that they are beyond what the model learnt."""
 
+_KEPT = (TRAINED_ON, TRAINED_THROUGH, TOLD_BY)  # of a generated picture: true of what is left of it, too
+_NOT_THE_MODEL = ("state.safetensors", "progress.jsonl")  # of a run: what trains on, and what was told of it
 _EACH_READ = 1 << 22  # bytes
 
 

@@ -52,6 +52,7 @@ class Editor(EditingMethod):
         super().__init__(settings, folder, cpu=cpu)
         assert folder is not None
         self.decoder = Decoder(folder, cpu=cpu)
+        self.sees = self.decoder.run.record.intensity
 
     def check(self, source: Picture, instruction: Instruction) -> None:
         """The image must be one of the run's kind, and large enough."""
