@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import morphogen
+from morphogen.command_line import command_line
 from morphogen.commands.options import (
     SIZE,
     is_main_process,
@@ -191,7 +192,6 @@ def evaluate(measured: Path, generated: tuple[Path, ...], specimen: str, trainin
         print_usefulness(worth, Console())
     if out is not None:
         from morphogen.report.evaluation_page import write_evaluation_page
-        from morphogen.training.run import command_line
 
         page = write_evaluation_page(
             found, out, kind=specimen, measured=reference, generated=sets, another=others, training=learned,
@@ -362,7 +362,6 @@ def audit(kind: str, images: Path | None, out: Path | None, crop: tuple[int, int
     from morphogen.audit.instruments import CaptionScores
     from morphogen.progress import console, status
     from morphogen.report.audit_page import write_audit_page
-    from morphogen.training.run import command_line
     from morphogen.whole_files import free_folder, require_free_folder
 
     if caption is not None and not clips:

@@ -1,11 +1,11 @@
 """Images: make phantoms, describe, split and segment sets."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from morphogen.command_line import command_line
 from morphogen.commands.options import (
     SIZE,
     as_number,
@@ -224,8 +224,7 @@ def describe(images: Path, against: Path | None, specimen: str | None, crop: tup
     card = describe_images(pictures, specimen=specimen, crop=crop, segmentation=segmentation, against=other)
     print_card(card)
     if out is not None:
-        command = " ".join(["morphogen", *sys.argv[1:]])
-        click.echo(f"Page: {write_card_page(card, pictures, out, against=other, command=command)}")
+        click.echo(f"Page: {write_card_page(card, pictures, out, against=other, command=command_line())}")
     if sheet is not None:
         write_contact_sheet(pictures, sheet)
         click.echo(f"Contact sheet: {sheet}")

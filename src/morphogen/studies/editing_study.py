@@ -22,6 +22,7 @@ import numpy as np
 from accelerate import PartialState
 
 import morphogen
+from morphogen.command_line import command_line
 from morphogen.editing.edit import edit as edit_images
 from morphogen.editing.editor import Instruction, editor_class, editor_settings, require_sound
 from morphogen.evaluation.captioning import CaptionWriter
@@ -80,7 +81,7 @@ from morphogen.studies.memory import PeakMemory
 from morphogen.studies.parts import Budget
 from morphogen.studies.study_folder import device_in_words, images_of, machine_in_words, precision_here, study_folder
 from morphogen.training.image_text import open_image_text
-from morphogen.training.run import Run, command_line
+from morphogen.training.run import Run
 from morphogen.training.train import DivergedError, train, uses_gpu
 from morphogen.understanding.learners import learner_class
 from morphogen.whole_files import write_text_whole

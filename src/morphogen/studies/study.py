@@ -17,6 +17,7 @@ import torch
 from accelerate import PartialState
 
 import morphogen
+from morphogen.command_line import command_line
 from morphogen.evaluation.compare import require_comparable
 from morphogen.evaluation.evaluate import diversity_measures, evaluate, extractors, require_other_features
 from morphogen.evaluation.fields import fields
@@ -44,7 +45,7 @@ from morphogen.studies.parts import Budget, PhantomSource
 from morphogen.studies.recipe import EMBEDDED, AnyRecipe, Recipe, SpecimenRecipe, as_recipe, read_recipe
 from morphogen.studies.study_folder import device_in_words, images_of, machine_in_words, study_folder
 from morphogen.training.captions import text_condition
-from morphogen.training.run import Run, command_line
+from morphogen.training.run import Run
 from morphogen.training.train import (
     DivergedError,
     require_conditions,

@@ -14,7 +14,6 @@ Nothing is a pickle.
 import hashlib
 import json
 import platform
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 import morphogen
+from morphogen.command_line import command_line
 from morphogen.images.conditions import Conditions
 from morphogen.images.context import Context
 from morphogen.images.intensity import IntensityMap
@@ -42,12 +42,6 @@ CLIP_COPY = "clip"
 
 FORMAT = 1
 """Number of the run folder's layout; a folder of another number is refused."""
-
-
-def command_line() -> str:
-    """What was typed, without the place where the program lies; "morphogen" for ``python -m morphogen``."""
-    name = Path(sys.argv[0]).name
-    return " ".join(["morphogen" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 class Lineage(BaseModel):
