@@ -8,7 +8,7 @@ phantoms  Phantoms of the three kinds, each seen by an instrument of its own (bl
 
 real      Fields of real images of the three kinds, put to RIVALS, the words by which specimen files call them. The
           specimens are dealt to two halves: a CLIP learns from phantoms and from fields of one half, and is tested on
-          the other half. Each half is tested once. Another row is tested on all, by a CLIP that has seen phantoms
+          the other half. Each half is tested once a run. Another row is tested on all, by a CLIP that has seen phantoms
           alone. Beside those above, phantoms are of every variant that there is (VARIANTS), with what an image just
           resolves of crystals and of fibers in a tow; each is seen by SIGHTS rougher instruments, with blur, fringes
           of phase contrast and noise that a filter has correlated. Real fields are cut at several scales; one half is
